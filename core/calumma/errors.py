@@ -1,0 +1,52 @@
+"""Every error that a user of Calumma can catch: one sentence that says what is wrong, and one that says what to do."""
+
+from __future__ import annotations
+
+
+class CalummaError(Exception):
+    """Wrong input: the message names the culprit, `fix` says what to type or change next. Exit code 2.
+
+    Args:
+        message: one sentence, without the remedy.
+        fix: one sentence that mends it; empty if there is none to name.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}".strip()
+
+
+class RegistryError(CalummaError):
+    """A registry that cannot be parsed, validated or wired; carries every problem found (see `calumma.registry`)."""
+
+
+class ComponentError(CalummaError):
+    """A component that does not exist, is not installed, is broken, or cannot do what is asked of it."""
+
+
+class AssetError(CalummaError):
+    """A file of weights or data that is missing, unreadable, unsafe, or outside the folder it belongs to."""
+
+
+class MismatchError(CalummaError):
+    """Two parts that do not belong together: a bank of another embedder, a decoder of another tokenizer."""
+
+
+class BankError(CalummaError):
+    """A bank or a source of documents that is missing, damaged, or not writable."""
+
+
+class InputError(CalummaError):
+    """A prompt, a picture, a box or a folder that cannot be used as given."""
+
+
+class FailedError(CalummaError):
+    """The input was right and the work failed all the same. Exit code 1."""
+
+    exit_code = 1

@@ -1,0 +1,83 @@
+"""Kind `decoder`: the autoregressive model over text and image ids."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from calumma.documents.document import IntArray
+from calumma.documents.layout import Layout
+from calumma.interfaces.component import Component
+from calumma.interfaces.image_tokenizer import ImageTokenizer
+from calumma.interfaces.text_tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+DecoderCapability = Literal["fork", "rewind", "train"]
+
+
+class State(Protocol):
+    """A batch of contexts in flight, owned by the decoder.
+
+    Attributes:
+        logits: float32 [B, V], of the id after each row's last.
+        lengths: int64 [B], ids seen by each row.
+    """
+
+    logits: torch.Tensor
+    lengths: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Training rows: [B, L] each, right-padded with sample -1. Attention is causal within a sample; positions restart."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    sample: torch.Tensor
+
+
+class Decoder(Component, ABC):
+    """A causal transformer, or anything that continues ids. `layout`, `context` and capabilities are known before weights load.
+
+    Attributes:
+        context: the most ids in one row.
+        capabilities: which of fork, rewind and train it has; the others raise ComponentError.
+    """
+
+    context: int
+    capabilities: ClassVar[frozenset[DecoderCapability]] = frozenset()
+
+    @abstractmethod
+    def layout(self, text_tokenizer: TextTokenizer, image_tokenizer: ImageTokenizer) -> Layout:
+        """Its layout over these tokenizers. Raises MismatchError if it was trained on the codes of others."""
+
+    @abstractmethod
+    def start(self, prompts: Sequence[IntArray], capacity: int) -> State:
+        """Prefills prompts of unequal length, room for `capacity` ids in all per row; each row as if it were alone."""
+
+    @abstractmethod
+    def append(self, state: State, ids: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Appends ids int64 [B, T], of which the first valid[i] count in row i (0 leaves the row as it was).
+
+        Returns logits float32 [B, T, V]; those beyond valid[i] mean nothing. Updates `state` in place.
+        """
+
+    @abstractmethod
+    def fork(self, state: State, rows: Sequence[int]) -> State:
+        """A new state whose row i is a copy of row rows[i]; repeats allowed; the old state stays usable."""
+
+    @abstractmethod
+    def keep(self, state: State, rows: Sequence[int]) -> State:
+        """The state with only these rows, in this order; the old one is given up."""
+
+    @abstractmethod
+    def rewind(self, state: State, lengths: Sequence[int]) -> None:
+        """Forgets ids beyond lengths[i] in each row, 1 <= lengths[i] <= state.lengths[i]; `logits` are as they were then."""
+
+    @abstractmethod
+    def train_forward(self, packed: Packed) -> torch.Tensor:
+        """Logits float32 [B, L, V] of full sequences, differentiable."""

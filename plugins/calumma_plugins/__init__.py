@@ -1,0 +1,1 @@
+"""Our own plugins, registered through the same entry points as anybody else's."""
