@@ -50,6 +50,18 @@ class Hits:
     scores: npt.NDArray[np.float32]
     counts: IntArray
 
+    @classmethod
+    def of(cls, rows: Sequence[tuple[IntArray, npt.NDArray[np.float32]]], k: int) -> Hits:
+        """The k best of each row's (keys, scores), in any order and number; ties by key, the smaller first."""
+        hits = cls(
+            np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), -np.inf, np.float32), np.zeros(len(rows), np.int64)
+        )
+        for i, (keys, scores) in enumerate(rows):
+            best = np.lexsort((keys, -scores))[:k]
+            hits.keys[i, : len(best)], hits.scores[i, : len(best)] = keys[best], scores[best]
+            hits.counts[i] = len(best)
+        return hits
+
 
 @dataclass(frozen=True, eq=False)
 class Entries:
@@ -61,7 +73,7 @@ class Entries:
 
 
 class Retriever(Component, ABC):
-    """Maximum inner product, or text match, over the bank's own row keys (any int64, mapped inside where an engine wants 0..n-1).
+    """Maximum inner product, or text match, over the bank's own row keys (any int64, mapped where an engine wants 0..n-1).
 
     Attributes:
         accepts: what queries and entries must carry: {"vector"}, {"text"} or both; empty for a retriever that finds nothing.
@@ -98,3 +110,15 @@ class Retriever(Component, ABC):
     @abstractmethod
     def open(cls, folder: Path, options: Options) -> Self:
         """The index that `save` wrote, with these options. Raises AssetError where the folder does not hold one."""
+
+    def index_key(self) -> str:
+        """Identity of the index that this builds: the fingerprint, less options marked `json_schema_extra={"search": True}`."""
+        fields = type(self.options).model_fields
+        search = {
+            n: f.default
+            for n, f in fields.items()
+            if isinstance(f.json_schema_extra, dict) and f.json_schema_extra.get("search")
+        }
+        twin = type(self)(self.options.model_copy(update=search))
+        twin.id = self.id
+        return twin.fingerprint()

@@ -1,0 +1,49 @@
+# demo, test, test-slow, bench, lint, docs, results: each sets up what it needs. VENV=path reuses an environment.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.calumma
+
+.PHONY: demo test test-slow bench lint docs results clean
+.DELETE_ON_ERROR:
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Calumma needs Python 3.11 or later; say PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(STAMP)-starter: pyproject.toml plugins/starter/pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e plugins/starter -e '.[starter]'
+	@touch $@
+
+$(STAMP)-test: pyproject.toml plugins/starter/pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e plugins/starter -e '.[starter,test]'
+	@touch $(STAMP)-starter $@
+
+demo: $(STAMP)-starter  ## draw eight prompts, with and without retrieval
+	$(BIN)/python examples/demo.py --out out/demo
+
+lint: $(STAMP)-test  ## style, types, and the floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p calumma
+	$(BIN)/mypy -p calumma_plugins
+	$(BIN)/lint-imports
+
+test: lint  ## what must hold before anything lands
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)-test  ## the heavier checks
+	$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP)-test  ## ratios against the peers, to benchmarks/results/*.json
+	$(BIN)/python benchmarks/startup.py
+
+results: $(STAMP)-test  ## measure the starter and write docs/results.md
+	$(BIN)/python plugins/starter/recipe/measure.py --out docs/results.md
+
+docs: $(STAMP)-starter  ## regenerate what the documentation takes from the code
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,386 @@
+"""The pipeline: a request becomes a document with a hole, documents are laid before it, the hole is drawn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import PIL.Image
+
+from calumma.documents import CONDITIONAL, Document, Hole, Image, IntArray, Pixels, Task, Text, tasks
+from calumma.documents.pictures import read_picture
+from calumma.errors import InputError
+from calumma.interfaces import (
+    Decoder,
+    Embedder,
+    ImageTokenizer,
+    Noise,
+    Progress,
+    Query,
+    Retrieved,
+    Retriever,
+    Sampler,
+    Selection,
+    TextTokenizer,
+)
+from calumma.interfaces.component import Component, Device, Dtype
+from calumma.pipeline.images import Box, Frame, cells_of, check_box, decode_picture, encode_picture
+from calumma.pipeline.record import components_record, versions
+from calumma.pipeline.result import Result
+from calumma.pipeline.wiring import check_wiring
+
+if TYPE_CHECKING:
+    from calumma.bank import Bank
+    from calumma.extension import Catalog
+
+Picture = str | Path | Pixels | PIL.Image.Image
+OnProgress = Callable[[Progress], None]
+
+
+class Pipeline:
+    """Assembled components. Construction checks that they fit together and loads no weights; the first request does.
+
+    Args:
+        bank: what the retriever searches; needed unless the retriever accepts nothing.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" (a GPU if there is one).
+        record: what to put into each result's record beside what is worked out here (the resolved registry).
+
+    Raises:
+        MismatchError: two parts do not belong together. ComponentError: a part cannot do what another needs.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_tokenizer: ImageTokenizer,
+        text_tokenizer: TextTokenizer,
+        embedder: Embedder,
+        retriever: Retriever,
+        selection: Selection,
+        decoder: Decoder,
+        sampler: Sampler,
+        bank: Bank | None = None,
+        device: Device = "auto",
+        dtype: Dtype = "float32",
+        catalog: Catalog | None = None,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.image_tokenizer = image_tokenizer
+        self.text_tokenizer = text_tokenizer
+        self.embedder = embedder
+        self.retriever = retriever
+        self.selection = selection
+        self.decoder = decoder
+        self.sampler = sampler
+        self.bank = bank
+        self.layout = check_wiring(self.slots, bank)
+        self._device, self._dtype = device, dtype
+        self._catalog = catalog
+        self._record = dict(record or {})
+        self._parts_record: dict[str, Any] | None = None
+        self._warm: set[str] = set()
+        self._index: Retriever | None = None
+        self._codes: dict[int, IntArray] = {}
+        self._image_fingerprint = image_tokenizer.fingerprint()
+        self.timings: dict[str, float] = {}
+        self._notify("calumma_pipeline_assembled", pipeline=self)
+
+    @property
+    def slots(self) -> dict[str, Component]:
+        """Slot -> component."""
+        return {
+            "image_tokenizer": self.image_tokenizer,
+            "text_tokenizer": self.text_tokenizer,
+            "embedder": self.embedder,
+            "retriever": self.retriever,
+            "selection": self.selection,
+            "decoder": self.decoder,
+            "sampler": self.sampler,
+        }
+
+    @property
+    def device(self) -> Device:
+        """Where the models run; "auto" worked out."""
+        if self._device == "auto":
+            import torch
+
+            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        return self._device
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._index = None
+
+    def __repr__(self) -> str:
+        parts = "\n".join(f"  {slot:<16} {part.id}" for slot, part in self.slots.items())
+        return f"<Pipeline\n{parts}\n  {'bank':<16} {self.bank}>"
+
+    def generate(
+        self, prompt: str, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None
+    ) -> Result:
+        """Draws n pictures of a prompt. Picture i depends on (prompt, seed, i) alone. Raises InputError."""
+        return self.generate_many([prompt], n, seed, on_progress=on_progress)[0]
+
+    def generate_many(
+        self,
+        prompts: Sequence[str],
+        n: int = 1,
+        seed: int = 0,
+        *,
+        retrieved: Sequence[Sequence[Retrieved]] | None = None,
+        batch: int = 32,
+        on_progress: OnProgress | None = None,
+    ) -> list[Result]:
+        """Draws n pictures of each prompt, up to `batch` at a time; as `generate` one by one, but faster.
+
+        Args:
+            retrieved: documents to lay before each prompt, instead of asking the bank.
+        """
+        for prompt in prompts:
+            if not prompt.strip():
+                raise InputError("The prompt is empty.", 'Say what to draw, such as "a red apple, noto style".')
+        grid = self.image_tokenizer.grid(*self.image_tokenizer.resolution)
+        documents = [tasks.text_to_image(prompt.strip(), grid) for prompt in prompts]
+        return self._run("generate", documents, n, seed, retrieved, batch, on_progress)
+
+    def caption(self, picture: Picture, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None) -> Result:
+        """Describes a picture n times (`result.texts`). Raises InputError where it is no picture."""
+        document = tasks.caption(self._encoded(_pixels(picture)))
+        return self._run("caption", [document], n, seed, None, n, on_progress)[0]
+
+    def infill(
+        self,
+        picture: Picture,
+        box: Box,
+        prompt: str,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        paste: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> Result:
+        """Draws the inside of a box anew.
+
+        Args:
+            box: (x0, y0, x1, y1) in the picture's pixels, x1 and y1 exclusive. Cells of the code grid that it touches are
+                drawn; all other ids stay.
+            paste: put what was drawn into the box of the given picture and leave every other pixel as it was; else
+                return the tokenizer's own picture of all ids.
+        """
+        if not prompt.strip():
+            raise InputError("The prompt is empty.", "Say what the whole picture shows with --prompt.")
+        pixels = _pixels(picture)
+        check_box(box, pixels)
+        encoded = self._encoded(pixels)
+        grid = encoded.tokens[self._image_fingerprint].shape
+        frame = Frame(pixels.shape[:2], self.image_tokenizer.resolution)
+        cells = cells_of(frame.box_to_canvas(box), frame.canvas, (grid[0], grid[1]))
+        document = tasks.infill(encoded, cells, prompt.strip())
+        result = self._run("infill", [document], n, seed, None, n, on_progress)[0]
+        images = result.images
+        if paste:
+            images = [PIL.Image.fromarray(_pasted(pixels, frame.back(np.asarray(drawn)), box)) for drawn in images]
+        return replace(result, images=images, source=PIL.Image.fromarray(pixels))
+
+    def retrieve(self, documents: Sequence[Document], seed: int = 0) -> list[list[Retrieved]]:
+        """What the bank offers for each document and the selection takes, best last; [] where nothing is to be found."""
+        if self.bank is None or not self.retriever.accepts:
+            return [[] for _ in documents]
+        noise = Noise(seed)
+        asked = [self.selection.queries(document, noise) for document in documents]
+        flat = self._embedded([query for queries in asked for query in queries.values()])
+        if self._index is None:
+            self._index = self.bank.index(self.retriever)
+        hits = iter(self.bank.retrieve(flat, self.selection.candidates, self._index)) if flat else iter(())
+        vectors = iter(flat)
+        taken = []
+        for document, queries in zip(documents, asked, strict=True):
+            embedded = {name: next(vectors) for name in queries}
+            found = {name: next(hits) for name in queries}
+            chosen = self.selection.select(document, embedded, found, self.bank, noise)
+            self._notify("calumma_documents_retrieved", document=document, retrieved=chosen)
+            taken.append(chosen)
+        return taken
+
+    def _run(
+        self,
+        task: Task,
+        documents: Sequence[Document],
+        n: int,
+        seed: int,
+        retrieved: Sequence[Sequence[Retrieved]] | None,
+        batch: int,
+        on_progress: OnProgress | None,
+    ) -> list[Result]:
+        if n < 1:
+            raise InputError(f"Cannot draw {n} samples.", "Ask for at least one (-n 1).")
+        if not self.layout.supports(task):
+            raise InputError(f"The layout of {self.decoder.id} cannot express the task {task!r}.", "Pick another decoder.")
+        for document in documents:
+            self._notify("calumma_generation_started", task=task, document=document, n=n)
+        timings: dict[str, float] = {}
+        begun = time.perf_counter()
+        with _timed(timings, "warm_up"):
+            self._warm_up(*self.slots)
+        with _timed(timings, "retrieve"):
+            found = self.retrieve(documents, seed) if retrieved is None else [list(taken) for taken in retrieved]
+        with _timed(timings, "encode"):
+            before = [[self._with_codes(one) for one in taken] for taken in found]
+        with _timed(timings, "draw"):
+            rows = [(index, sample) for index in range(len(documents)) for sample in range(n)]
+            filled: list[Document] = []
+            for start in range(0, len(rows), batch):
+                filled += self._fill(documents, before, rows[start : start + batch], seed, on_progress)
+        with _timed(timings, "decode"):
+            pictures = [None if task == "caption" else self._decoded(document) for document in filled]
+        timings["total"] = time.perf_counter() - begun
+        results = []
+        for index, document in enumerate(documents):
+            outcome, drawn = filled[index * n : index * n + n], pictures[index * n : index * n + n]
+            result = Result(
+                task=task,
+                prompt=document.text,
+                documents=outcome,
+                images=[PIL.Image.fromarray(pixels) for pixels in drawn if pixels is not None],
+                texts=[one.text for one in outcome] if task == "caption" else [],
+                tokens=[self._codes_of(one) for one in outcome] if task != "caption" else [],
+                retrieved=found[index],
+                seed=seed,
+                timings=dict(timings),
+                record=self._request_record(task, document, n, seed, found[index], timings),
+                source=_shown(document) if task == "caption" else None,
+            )
+            self._notify("calumma_generation_finished", task=task, result=result)
+            results.append(result)
+        return results
+
+    def _fill(
+        self,
+        documents: Sequence[Document],
+        before: Sequence[Sequence[Document]],
+        rows: Sequence[tuple[int, int]],
+        seed: int,
+        on_progress: OnProgress | None,
+    ) -> list[Document]:
+        """Draws the first hole of documents[i] as sample s for each row (i, s)."""
+        constraints = {index: self.layout.constraint(documents[index]) for index, _ in rows}
+        rules = self.sampler.rules(next(iter(constraints.values())).modality)
+        names = sorted({CONDITIONAL}.union(*(rule.streams for rule in rules)))
+        prompts = {index: self.layout.streams(documents[index], before[index], names) for index in constraints}
+        last: Progress | None = None
+        for last in self.sampler.fill(
+            self.decoder,
+            {name: [prompts[index][name].ids for index, _ in rows] for name in names},
+            [constraints[index] for index, _ in rows],
+            rules,
+            Noise(seed),
+            [sample for _, sample in rows],
+        ):
+            if on_progress is not None:
+                on_progress(last)
+        assert last is not None
+        return [self.layout.fill(documents[index], ids.tolist()) for (index, _), ids in zip(rows, last.ids, strict=True)]
+
+    def _embedded(self, queries: Sequence[Query]) -> list[Query]:
+        """The queries with their vectors, in the same order; equal texts are embedded once."""
+        self._warm_up("embedder")
+        texts = list(dict.fromkeys(query.text for query in queries if query.text is not None))
+        of_text = dict(zip(texts, self.embedder.embed_texts(texts), strict=True)) if texts else {}
+        embedded = []
+        for query in queries:
+            if query.vector is not None:
+                embedded.append(query)
+            elif query.text is not None:
+                embedded.append(replace(query, vector=of_text[query.text]))
+            else:
+                assert query.image is not None
+                embedded.append(replace(query, vector=self.embedder.embed_images([query.image])[0]))
+        return embedded
+
+    def _encoded(self, pixels: Pixels) -> Image:
+        self._warm_up("image_tokenizer")
+        return Image(pixels=pixels, tokens={self._image_fingerprint: encode_picture(self.image_tokenizer, pixels)})
+
+    def _with_codes(self, one: Retrieved) -> Document:
+        """The retrieved document with the ids of its pictures, worked out once per row of the bank."""
+        parts: list[Text | Image | Hole] = []
+        for part in one.document.parts:
+            if isinstance(part, Image) and self._image_fingerprint not in part.tokens:
+                if one.key not in self._codes:
+                    if part.pixels is None:
+                        raise InputError(f"The document {one.document.id!r} has a picture without pixels or codes.")
+                    self._codes[one.key] = encode_picture(self.image_tokenizer, part.pixels)
+                part = replace(part, tokens={**part.tokens, self._image_fingerprint: self._codes[one.key]})
+            parts.append(part)
+        return replace(one.document, parts=tuple(parts))
+
+    def _codes_of(self, document: Document) -> IntArray:
+        assert document.image is not None
+        return document.image.tokens[self._image_fingerprint]
+
+    def _decoded(self, document: Document) -> Pixels:
+        return decode_picture(self.image_tokenizer, self._codes_of(document))
+
+    def _warm_up(self, *slots: str) -> None:
+        for slot in slots:
+            if slot not in self._warm:
+                self.slots[slot].warm_up(self.device, self._dtype)
+                self._warm.add(slot)
+
+    def _request_record(
+        self, task: Task, document: Document, n: int, seed: int, found: Sequence[Retrieved], timings: Mapping[str, float]
+    ) -> dict[str, Any]:
+        if self._parts_record is None:
+            self._parts_record = components_record(self.slots)
+        return {
+            "task": task,
+            "prompt": document.text,
+            "n": n,
+            "seed": seed,
+            "device": self.device,
+            "dtype": self._dtype,
+            "retrieved": [{"id": one.document.id, "text": one.document.text, "score": one.score} for one in found],
+            "timings": dict(timings),
+            "versions": versions(self._record.get("distributions", ())),
+            "components": self._parts_record,
+            "bank": None if self.bank is None else self.bank.record(),
+            **{key: value for key, value in self._record.items() if key != "distributions"},
+        }
+
+    def _notify(self, hook: str, **facts: object) -> None:
+        if self._catalog is not None:
+            self._catalog.notify(hook, **facts)
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    timings[stage] = time.perf_counter() - begun
+
+
+def _pixels(picture: Picture) -> Pixels:
+    if isinstance(picture, (str, Path)):
+        return read_picture(Path(picture))
+    if isinstance(picture, PIL.Image.Image):
+        return np.asarray(picture.convert("RGB"))
+    return picture
+
+
+def _shown(document: Document) -> PIL.Image.Image | None:
+    image = document.image
+    return None if image is None or image.pixels is None else PIL.Image.fromarray(image.pixels)
+
+
+def _pasted(pixels: Pixels, drawn: Pixels, box: Box) -> Pixels:
+    x0, y0, x1, y1 = box
+    pasted = pixels.copy()
+    pasted[y0:y1, x0:x1] = drawn[y0:y1, x0:x1]
+    return pasted

@@ -1,0 +1,35 @@
+"""Do these parts belong together? Worked out from fingerprints, dimensions and capabilities; no weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from calumma.documents import Layout
+from calumma.errors import ComponentError, MismatchError
+from calumma.interfaces import Component, Decoder, Embedder, ImageTokenizer, Retriever, TextTokenizer
+
+if TYPE_CHECKING:
+    from calumma.bank import Bank
+
+
+def check_wiring(slots: Mapping[str, Component], bank: Bank | None) -> Layout:
+    """The layout that decoder and tokenizers agree on. Raises MismatchError or ComponentError, naming what would mend it."""
+    retriever, embedder = slots["retriever"], slots["embedder"]
+    assert isinstance(retriever, Retriever)
+    assert isinstance(embedder, Embedder)
+    if retriever.accepts and bank is None:
+        raise ComponentError(
+            f"The retriever {retriever.id} needs a bank to search, and the pipeline names none.",
+            "Name one (--bank NAME), or retrieve nothing (--swap retriever=none).",
+        )
+    if retriever.accepts and bank is not None and bank.fingerprint != embedder.fingerprint():
+        raise MismatchError(
+            f"The bank {bank.name} was embedded by {bank.fingerprint}, but the pipeline's embedder is {embedder.fingerprint()}.",
+            "Build the bank again with this embedder (calumma bank build SOURCE --out BANK), or pick the embedder it was made with.",
+        )
+    decoder, text, image = slots["decoder"], slots["text_tokenizer"], slots["image_tokenizer"]
+    assert isinstance(decoder, Decoder)
+    assert isinstance(text, TextTokenizer)
+    assert isinstance(image, ImageTokenizer)
+    return decoder.layout(text, image)

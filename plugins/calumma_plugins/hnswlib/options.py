@@ -1,0 +1,30 @@
+"""Options of hnswlib/hnsw."""
+
+from __future__ import annotations
+
+from calumma.interfaces import Options
+from pydantic import Field
+
+
+class HNSWOptions(Options):
+    M: int = Field(
+        32,
+        ge=2,
+        le=512,
+        description="Neighbours that a vector keeps; more find more and take memory.",
+        json_schema_extra={"meaning": True},
+    )
+    ef_construction: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="Candidates that are looked at while building; more find more and take longer to build.",
+        json_schema_extra={"meaning": True},
+    )
+    ef_search: int = Field(
+        64,
+        ge=1,
+        le=1_000_000,
+        description="Candidates that a search keeps; more find more and take longer.",
+        json_schema_extra={"meaning": True, "search": True},
+    )

@@ -1,0 +1,101 @@
+"""What a VQGAN is made of, read from a taming-style YAML or from a safetensors header, before any weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from calumma.errors import AssetError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+
+GROUPS = 32
+
+
+class NetworkConfig(BaseModel):
+    """taming's `ddconfig`: arguments of its Encoder and Decoder."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    ch: int = Field(ge=1)
+    ch_mult: tuple[int, ...] = Field(min_length=1)
+    num_res_blocks: int = Field(ge=1)
+    attn_resolutions: tuple[int, ...] = ()
+    in_channels: Literal[3] = 3
+    out_ch: Literal[3] = 3
+    resolution: int = Field(ge=1)
+    z_channels: int = Field(ge=1)
+    double_z: Literal[False] = False
+    dropout: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _widths_fit_groups(self) -> NetworkConfig:
+        for width in (self.ch, *(self.ch * factor for factor in self.ch_mult)):
+            if width % GROUPS:
+                raise ValueError(f"a width of {width} is no multiple of {GROUPS}, in which taming normalises")
+        if self.resolution % self.factor:
+            raise ValueError(f"a resolution of {self.resolution} is no multiple of {self.factor}, the downsampling")
+        return self
+
+    @property
+    def factor(self) -> int:
+        """Pixels per code, along each side."""
+        return int(2 ** (len(self.ch_mult) - 1))
+
+
+class VQGANConfig(BaseModel):
+    """taming's `model.params`, less the loss; `quantizer` stands for the class that its `target` names."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    embed_dim: int = Field(ge=1)
+    n_embed: int = Field(ge=2)
+    ddconfig: NetworkConfig
+    quantizer: Literal["vq", "gumbel"] = "vq"
+    remap: None = None
+
+
+def read_config(weights: Path, config: Path | None) -> VQGANConfig:
+    """The config beside the weights, or in their header. Raises AssetError where it is missing or not a VQGAN's."""
+    values = _from_header(weights) if config is None else _from_yaml(config)
+    try:
+        return VQGANConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the config"
+        raise AssetError(
+            f"{config or weights} does not describe a VQGAN: {where}: {first['msg']}.",
+            "Give the YAML that was published with the weights.",
+        ) from error
+
+
+def _from_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        model = content["model"]
+        params = dict(model["params"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+        raise AssetError(
+            f"{path} is not a taming-style YAML with `model: params:`.", "Give the YAML that was published with the weights."
+        ) from error
+    target = str(model.get("target", ""))
+    return {"quantizer": "gumbel" if target.rsplit(".", 1)[-1].startswith("Gumbel") else "vq", **params}
+
+
+def _from_header(path: Path) -> dict[str, Any]:
+    fix = "Give `config`, the YAML that was published with the weights."
+    if path.suffix != ".safetensors":
+        raise AssetError(f"{path} does not say what it is made of.", fix)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+        values = json.loads(header["config"])
+    except KeyError as error:
+        raise AssetError(f"The header of {path} has no `config`.", fix) from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise AssetError(f"{path} is not a readable safetensors file.", "Check the path, or fetch the file again.") from error
+    if not isinstance(values, dict):
+        raise AssetError(f"The `config` in the header of {path} is not a JSON object.", fix)
+    return values

@@ -1,0 +1,14 @@
+"""Options of taming/vqgan."""
+
+from __future__ import annotations
+
+from calumma.interfaces import Asset, Options
+from pydantic import Field
+
+
+class VQGANOptions(Options):
+    weights: Asset = Field(description="The state dict: .safetensors, or a Lightning .ckpt as CompVis publish them.")
+    config: Asset | None = Field(
+        None,
+        description="The taming-style YAML of the model; not needed where the safetensors header holds `config` as JSON.",
+    )

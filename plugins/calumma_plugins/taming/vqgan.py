@@ -1,0 +1,139 @@
+"""taming/vqgan: the image tokenizer of CM3Leon's family (VQGAN, Esser et al. 2021, arXiv:2012.09841).
+
+Built from taming's own encoder, decoder and quantizers; `taming.models.vqgan` itself no longer imports under today's Lightning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import torch
+from calumma.errors import AssetError, InputError
+from calumma.interfaces import Device, Dtype, ImageTokenizer
+from taming.modules.diffusionmodules.model import Decoder, Encoder
+from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
+from torch import nn
+
+from calumma_plugins.taming.checkpoint import read_state_dict
+from calumma_plugins.taming.config import VQGANConfig, read_config
+from calumma_plugins.taming.options import VQGANOptions
+
+COMMITMENT = 0.25  # weight of a training loss; it has no part in encoding
+
+
+class VQModel(nn.Module):
+    """The modules of CompVis' VQModel (or GumbelVQ), under the same state-dict names."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        network = config.ddconfig.model_dump()
+        with contextlib.redirect_stdout(io.StringIO()):  # taming's Decoder prints its latent shape
+            self.encoder = Encoder(**network)
+            self.decoder = Decoder(**network)
+        channels = config.ddconfig.z_channels
+        self.quantize: GumbelQuantize | VectorQuantizer2
+        if config.quantizer == "gumbel":
+            self.quantize = GumbelQuantize(channels, config.embed_dim, config.n_embed)
+        else:
+            self.quantize = VectorQuantizer2(config.n_embed, config.embed_dim, COMMITMENT)
+        self.quant_conv = nn.Conv2d(channels, config.embed_dim, 1)
+        self.post_quant_conv = nn.Conv2d(config.embed_dim, channels, 1)
+
+    def codes(self, image: torch.Tensor) -> torch.Tensor:
+        """Image [1, 3, H, W] in [-1, 1] -> ids int64 [h, w]."""
+        latent = self.quant_conv(self.encoder(image))
+        if isinstance(self.quantize, GumbelQuantize):
+            most_likely: torch.Tensor = self.quantize.proj(latent).argmax(1)[0]  # its forward would draw noise
+            return most_likely
+        _, _, (_, _, ids) = self.quantize(latent)
+        nearest: torch.Tensor = ids.view(latent.shape[2:])
+        return nearest
+
+    def picture(self, ids: torch.Tensor) -> torch.Tensor:
+        """Ids int64 [h, w] -> image [1, 3, H, W], about [-1, 1]."""
+        table = self.quantize.embed if isinstance(self.quantize, GumbelQuantize) else self.quantize.embedding
+        image: torch.Tensor = self.decoder(self.post_quant_conv(table(ids[None]).permute(0, 3, 1, 2)))
+        return image
+
+
+class VQGAN(ImageTokenizer):
+    """Pictures one by one and in float32 always, so that neither batch nor dtype ever changes a code."""
+
+    Options = VQGANOptions
+    options: VQGANOptions
+
+    def __init__(self, options: VQGANOptions) -> None:
+        super().__init__(options)
+        self.config = read_config(options.weights.local, options.config.local if options.config else None)
+        self.codebook_size = self.config.n_embed
+        self.resolution = (self.config.ddconfig.resolution, self.config.ddconfig.resolution)
+        self._model: VQModel | None = None
+        self._device: Device = "cpu"
+
+    def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
+        if self._model is None:
+            model = VQModel(self.config)
+            _load(model, self.options)
+            self._model = model.eval().requires_grad_(False)
+        self._model.to(device)
+        self._device = device
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        factor = self.config.ddconfig.factor
+        if height < factor or width < factor or height % factor or width % factor:
+            raise InputError(
+                f"A picture of {width} x {height} pixels does not fit a tokenizer of {factor} pixels per code.",
+                f"Resize it to multiples of {factor}.",
+            )
+        return height // factor, width // factor
+
+    @torch.inference_mode()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        h, w = self.grid(images.shape[2], images.shape[3])
+        model = self._warm()
+        with _exact_convolutions():
+            rows = [model.codes(image[None].to(self._device, torch.float32) * 2 - 1) for image in images]
+        return torch.stack(rows) if rows else torch.zeros(0, h, w, dtype=torch.int64, device=self._device)
+
+    @torch.inference_mode()
+    def decode(self, ids: torch.Tensor) -> torch.Tensor:
+        if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.codebook_size):
+            raise InputError(f"An image id is outside of 0..{self.codebook_size - 1}.", "Decode ids of this tokenizer only.")
+        model, factor = self._warm(), self.config.ddconfig.factor
+        with _exact_convolutions():
+            rows = [((model.picture(row.to(self._device)) + 1) / 2).clamp(0, 1) for row in ids]
+        shape = (0, 3, ids.shape[1] * factor, ids.shape[2] * factor)
+        return torch.cat(rows) if rows else torch.zeros(shape, device=self._device)
+
+    def _warm(self) -> VQModel:
+        if self._model is None:
+            self.warm_up()
+        assert self._model is not None
+        return self._model
+
+
+def _exact_convolutions() -> contextlib.AbstractContextManager[None]:
+    """cuDNN without autotuning and without TF32: the same codes in every run."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def _load(model: VQModel, options: VQGANOptions) -> None:
+    path = options.weights.local
+    state, wanted = read_state_dict(path), model.state_dict()
+    problems = {
+        "missing": sorted(wanted.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - wanted.keys()),
+        "of another shape": sorted(k for k in wanted.keys() & state.keys() if wanted[k].shape != state[k].shape),
+    }
+    named = [
+        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for what, keys in problems.items()
+        if keys
+    ]
+    if named:
+        raise AssetError(
+            f"{path} does not fit its config: tensors {', '.join(named)}.",
+            "Give the config that these weights were trained with.",
+        )
+    model.load_state_dict(state)

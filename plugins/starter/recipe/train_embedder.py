@@ -1,0 +1,191 @@
+"""Train the embedder: a small CLIP (Radford et al. 2021, arXiv:2103.00020) as an OpenCLIP model of our own.
+
+Half of the patches are dropped in training (FLIP, arXiv:2212.00794), which on a CPU buys twice the pictures; the last
+part of the budget sees whole pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from corpus import load_corpus
+from loop import Average, Clock, cosine, load, log, parser, save, shuffled_batches
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NAME = "calumma-starter-clip"
+CONTEXT = 32
+MODEL = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 64, "patch_size": 8, "width": 192, "layers": 6, "head_width": 32},
+    "text_cfg": {"context_length": CONTEXT, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
+}
+PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"}
+PEAK_LR = 1.5e-3
+PATCH_DROPOUT = 0.5
+WHOLE_PICTURES_FROM = 0.85  # share of the budget
+
+
+def build_model(config: dict = MODEL) -> nn.Module:
+    """The OpenCLIP model, registered under its own name."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{NAME}.json"
+        path.write_text(json.dumps(config))
+        open_clip.add_model_config(path)
+    return open_clip.create_model(NAME, load_weights=False)
+
+
+def augment(row: dict, draw: random.Random) -> str:
+    """A caption of the row: with or without style, with tags, with words dropped."""
+    choice = draw.random()
+    text = row["name"]
+    if choice < 0.15 and row["tags"]:
+        tags = draw.sample(row["tags"], min(len(row["tags"]), draw.randint(1, 3)))
+        text = f"{text}, {', '.join(tags)}"
+    elif choice < 0.35:
+        words = text.split()
+        text = " ".join(word for word in words if draw.random() > 0.2) or text
+    if draw.random() < 0.75:
+        text = f"{text}, {row['style']} style"
+    return text
+
+
+def pictures(images: np.ndarray, rows: np.ndarray, device: str, train: bool) -> Tensor:
+    """Normalised pictures [B, 3, 64, 64]; in training each moved, scaled and recoloured a little."""
+    x = torch.from_numpy(np.ascontiguousarray(images[rows])).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    if not train:
+        return x
+    count = len(x)
+    theta = torch.zeros(count, 2, 3, device=device)
+    scale = 1 + 0.2 * (torch.rand(count, device=device) - 0.5)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, :, 2] = 0.2 * (torch.rand(count, 2, device=device) - 0.5)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    x = F.grid_sample(x - 1, grid, align_corners=False) + 1  # zero padding becomes white
+    gain = 1 + 0.2 * (torch.rand(count, 3, 1, 1, device=device) - 0.5)
+    return 1 - (1 - x) * gain
+
+
+@torch.no_grad()
+def embed(model: nn.Module, images: np.ndarray, rows: list[dict], device: str, batch: int = 128):
+    """Unit vectors of pictures and of captions, float32 [N, 128] each."""
+    tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT)
+    seen, read = [], []
+    for start in range(0, len(rows), batch):
+        part = np.arange(start, min(start + batch, len(rows)))
+        seen.append(model.encode_image(pictures(images, part, device, train=False), normalize=True))
+        read.append(model.encode_text(tokenizer([rows[i]["text"] for i in part]).to(device), normalize=True))
+    return torch.cat(seen).float().cpu(), torch.cat(read).float().cpu()
+
+
+def recall(seen: Tensor, read: Tensor, pool: int = 0) -> float:
+    """Share of pictures whose best caption is their own, among all or in pools of `pool`; equal captions count."""
+    hits, count = 0.0, len(seen)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    for part in order.split(pool or count):
+        scores = seen[part] @ read[part].T
+        hits += (scores.diagonal() >= scores.max(1).values - 1e-6).sum().item()
+    return hits / count
+
+
+def train(args) -> None:
+    """The whole run and the export."""
+    torch.manual_seed(args.seed)
+    corpus = load_corpus(args.work)
+    images = np.array(corpus.images)
+    rows = corpus.indices("train")
+    model = build_model().to(args.device).train()
+    model.visual.patch_dropout = open_clip.transformer.PatchDropout(PATCH_DROPOUT)
+    average = Average(model, 0.995)
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, PEAK_LR, betas=(0.9, 0.98), eps=1e-6)
+    step, elapsed = 0, 0.0
+    path = args.work / "embedder.ckpt"
+    if state := load(path):
+        model.load_state_dict(state["model"])
+        average.module.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, elapsed = state["step"], state["elapsed"]
+        average.steps = step
+    clock, saved, shown = Clock(args.minutes, elapsed), elapsed, 0.0
+    draw = random.Random(args.seed + step)
+    tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT)
+    loss_of = open_clip.ClipLoss()
+    batches = shuffled_batches(len(rows), args.batch, torch.Generator().manual_seed(args.seed + step))
+    log(f"embedder: {len(rows)} pictures, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+    first, started = step, clock.elapsed
+    while clock.fraction < 1:
+        fraction = clock.fraction
+        for group in optimizer.param_groups:
+            group["lr"] = cosine(fraction, PEAK_LR, warm_up=0.05)
+        if fraction > WHOLE_PICTURES_FROM:
+            model.visual.patch_dropout = nn.Identity()
+        pick = rows[next(batches).numpy()]
+        texts = tokenizer([augment(corpus.rows[i], draw) for i in pick]).to(args.device)
+        with torch.autocast(args.device, dtype=torch.bfloat16):
+            seen = model.encode_image(pictures(images, pick, args.device, train=True), normalize=True)
+            read = model.encode_text(texts, normalize=True)
+        loss = loss_of(seen.float(), read.float(), model.logit_scale.exp())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, np.log(100))
+        average.update(model)
+        step += 1
+        shown = 0.95 * shown + 0.05 * loss.item() if shown else loss.item()
+        if step % 50 == 0:
+            rate = args.batch * (step - first) / (clock.elapsed - started)
+            log(f"step {step} {fraction:.1%} {rate:.0f} pairs/s loss {shown:.3f}")
+        if clock.elapsed - saved > args.save_every:
+            saved = clock.elapsed
+            save(path, _state(model, average, optimizer, step, clock.elapsed))
+    save(path, _state(model, average, optimizer, step, clock.elapsed))
+    average.module.visual.patch_dropout = nn.Identity()
+    export(average.module, args.work / "embedder.safetensors")
+    report(average.module, corpus, images, args)
+
+
+def _state(model, average, optimizer, step: int, elapsed: float) -> dict:
+    return {
+        "model": model.state_dict(),
+        "average": average.module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "elapsed": elapsed,
+    }
+
+
+def export(model: nn.Module, path: Path) -> None:
+    """float16 weights, OpenCLIP's configuration in the header."""
+    state = {key: value.half().contiguous().cpu() for key, value in model.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    header = {"config": json.dumps({"model_cfg": MODEL, "preprocess_cfg": PREPROCESS})}
+    save_file(state, partial, metadata=header)
+    partial.rename(path)
+
+
+def report(model: nn.Module, corpus, images: np.ndarray, args) -> None:
+    """Recall@1, picture to caption, per split."""
+    for split in ("unseen", "new-style", "train"):
+        pick = corpus.indices(split)[: 4000 if split == "train" else None]
+        seen, read = embed(model.eval(), images[pick], [corpus.rows[i] for i in pick], args.device)
+        log(f"{split}: recall@1 {recall(seen, read):.3f} of {len(pick)}, {recall(seen, read, 100):.3f} in pools of 100")
+
+
+def main() -> None:
+    train(parser(__doc__, minutes=13, batch=128).parse_args())
+
+
+if __name__ == "__main__":
+    main()
