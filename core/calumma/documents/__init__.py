@@ -1,9 +1,12 @@
 """Documents, and how they become token ids."""
 
+from calumma.documents.cm3leon import CM3LeonLayout
 from calumma.documents.document import BoolArray, Document, Hole, Image, IntArray, Modality, Pixels, Text
 from calumma.documents.layout import CONDITIONAL, UNCONDITIONAL, Constraint, Layout, Task, TokenSequence
+from calumma.documents.spans import Span, clip, move, segments, trim
+from calumma.documents.vocabulary import Vocabulary
 
 __all__ = [
-    "CONDITIONAL", "UNCONDITIONAL", "BoolArray", "Constraint", "Document", "Hole", "Image", "IntArray", "Layout", "Modality",
-    "Pixels", "Task", "Text", "TokenSequence",
+    "CM3LeonLayout", "CONDITIONAL", "UNCONDITIONAL", "BoolArray", "Constraint", "Document", "Hole", "Image", "IntArray",
+    "Layout", "Modality", "Pixels", "Span", "Task", "Text", "TokenSequence", "Vocabulary", "clip", "move", "segments", "trim",
 ]

@@ -1,4 +1,4 @@
-"""CM3Leon's ids: text, then image, then every special id it will ever need, so that weights stay valid (arXiv:2309.02591, 2.1-2.2)."""
+"""CM3Leon's ids (arXiv:2309.02591, 2.1): text, then image, then every special id ever needed, so that weights stay valid."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Vocabulary:
     def __post_init__(self) -> None:
         if self.text_size < 1 or self.codebook_size < 1:
             raise InputError(
-                f"A vocabulary of {self.text_size} text ids and {self.codebook_size} codes is empty.", "Both sizes are at least 1."
+                f"A vocabulary of {self.text_size} text ids and {self.codebook_size} codes is empty.",
+                "Both sizes are at least 1.",
             )
 
     @property
@@ -123,7 +124,9 @@ def _checked(ids: Sequence[int] | npt.NDArray[np.integer], size: int, what: str)
     array = np.asarray(ids, np.int64).reshape(-1)
     if len(array) and (array.min() < 0 or array.max() >= size):
         culprit = int(array[(array < 0) | (array >= size)][0])
-        raise InputError(f"There is no {what} {culprit}; there are {size}.", "Use the tokenizers that the decoder was trained with.")
+        raise InputError(
+            f"There is no {what} {culprit}; there are {size}.", "Use the tokenizers that the decoder was trained with."
+        )
     return array
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -25,6 +25,7 @@ from calumma.extension.specs import ComponentSpec, KindSpec
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("calumma_"))
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _MOST = 1000
+T = TypeVar("T")
 
 
 class Broken(Exception):
@@ -85,7 +86,9 @@ def ask(info: PluginInfo, plugin: object, module: ModuleType | None = None) -> L
         kinds = _materialised(alone.hook.calumma_kinds, KindSpec)
         _check_components(info.name, components)
         for kind in kinds:
-            _check(_is_target(kind.interface), f"the kind {kind.name!r} has the interface {kind.interface!r}, not 'module:Class'")
+            _check(
+                _is_target(kind.interface), f"the kind {kind.name!r} has the interface {kind.interface!r}, not 'module:Class'"
+            )
     return Loaded(info, plugin, module, components, kinds)
 
 
@@ -136,7 +139,7 @@ def _check_hooks(plugin: object) -> None:
             raise Broken(f"{name} is a wrapper; hooks of calumma are plain functions")
 
 
-def _materialised[T](hook: Callable[[], list[Any]], expected: type[T]) -> tuple[T, ...]:
+def _materialised(hook: Callable[[], list[Any]], expected: type[T]) -> tuple[T, ...]:
     answers: list[T] = []
     for result in hook():
         for one in islice(result, _MOST + 1):

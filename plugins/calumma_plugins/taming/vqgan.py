@@ -88,7 +88,7 @@ class VQGAN(ImageTokenizer):
             )
         return height // factor, width // factor
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         h, w = self.grid(images.shape[2], images.shape[3])
         model = self._warm()
@@ -96,7 +96,7 @@ class VQGAN(ImageTokenizer):
             rows = [model.codes(image[None].to(self._device, torch.float32) * 2 - 1) for image in images]
         return torch.stack(rows) if rows else torch.zeros(0, h, w, dtype=torch.int64, device=self._device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, ids: torch.Tensor) -> torch.Tensor:
         if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.codebook_size):
             raise InputError(f"An image id is outside of 0..{self.codebook_size - 1}.", "Decode ids of this tokenizer only.")

@@ -1,104 +1,66 @@
-"""The CM3 objective (Aghajanyan et al. 2022, arXiv:2201.07520) on arrays of ids.
+"""The CM3 objective (Aghajanyan et al. 2022, arXiv:2201.07520): which spans of a sample are masked and moved to its end.
 
-A sample's segments stand between `<break>`s. Spans of them are replaced by `<mask:i>` and moved behind the body:
-`<infill> (<mask:i> span <eoss>)*`. No span crosses a `<break>`; predicting a mask has no loss.
+How spans are moved is the core's (`calumma.documents.spans`); here they are drawn, and conditions are dropped so that
+the streams that guidance compares with are streams that training has seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from calumma.documents.layout import TokenSequence
+from calumma.documents.spans import Span, move, segments
+from calumma.documents.vocabulary import Vocabulary
 
-Ids = NDArray[np.int64]
-Span = tuple[int, int, int]  # segment, start, end (end exclusive)
-
-
-@dataclass(frozen=True)
-class Specials:
-    """The structural ids of the vocabulary."""
-
-    eos: int
-    brk: int
-    infill: int
-    eoss: int
-    masks: Ids
+WHOLE = 0.3
+DROP = 0.1
 
 
-def draw_spans(lengths: Sequence[int], rng: np.random.Generator, whole: float, limit: int = 16) -> list[Span]:
-    """Spans to move, in reading order: none, whole segments, or random disjoint ones.
+def draw_spans(within: Sequence[Span], rng: np.random.Generator, whole: float = WHOLE, limit: int = 16) -> list[Span]:
+    """Spans [start, end) to move, in reading order: none, one whole segment, or random disjoint ones inside segments.
 
     With probability `whole` one whole segment is taken: on short samples random spans next to never cover the caption,
-    and captioning is exactly that. Else n ~ Poisson(1), at most `limit`; n = 0 is plain next-token training. Several
-    spans: n^2 candidates are drawn and those kept that meet none kept before.
+    and captioning is exactly that. Else n ~ Poisson(1), at most `limit`; n = 0 is plain next-token training. For n > 0,
+    n^2 candidates are drawn and those kept, up to n, that meet none kept before.
     """
-    filled = [s for s, length in enumerate(lengths) if length]
     if rng.random() < whole:
-        segment = filled[int(rng.integers(len(filled)))]
-        return [(segment, 0, lengths[segment])]
+        return [within[int(rng.integers(len(within)))]]
     count = min(int(rng.poisson(1.0)), limit)
+    lengths = np.array([end - start for start, end in within], dtype=np.float64)
     kept: list[Span] = []
-    weights = np.asarray([lengths[s] for s in filled], dtype=np.float64)
-    weights /= weights.sum()
     for _ in range(count * count):
-        segment = filled[int(rng.choice(len(filled), p=weights))]
+        first, last = within[int(rng.choice(len(within), p=lengths / lengths.sum()))]
         low, high = sorted(rng.random(2))
-        start, end = int(low * lengths[segment]), int(high * lengths[segment] + 0.5)
-        if end <= start:
-            continue
-        if all(segment != s or end <= a or start >= b for s, a, b in kept):
-            kept.append((segment, start, end))
+        start, end = first + int(low * (last - first)), first + int(high * (last - first) + 0.5)
+        if start < end and all(end <= a or start >= b for a, b in kept):
+            kept.append((start, end))
         if len(kept) == count:
             break
     return sorted(kept)
 
 
-def move_spans(segments: Sequence[Ids], spans: Sequence[Span], special: Specials) -> tuple[Ids, NDArray[np.float32]]:
-    """Body with masks, then the moved spans; ids [L] and the loss weight of predicting each, float32 [L].
+def cm3(
+    sequence: TokenSequence,
+    vocabulary: Vocabulary,
+    rng: np.random.Generator,
+    whole: float = WHOLE,
+    drop: float = DROP,
+) -> TokenSequence:
+    """One training sample: spans of its own document (never of retrieved ones) moved to the end.
 
-    The sample's opening and closing `<eos>` are the caller's.
+    With probability `drop` every segment but one is only a mask that nothing answers, as in the layout's unconditional
+    stream `<eos> [documents] <mask:0> <break>`; the one that stays is the last, or that of a moved span.
     """
-    ids: list[int] = []
-    tail: list[int] = []
-    by_segment: dict[int, list[tuple[int, int, int]]] = {}
-    for number, (segment, start, end) in enumerate(spans):
-        by_segment.setdefault(segment, []).append((start, end, int(special.masks[number])))
-    for index, segment in enumerate(segments):
-        if index:
-            ids.append(special.brk)
-        at = 0
-        for start, end, mask in by_segment.get(index, ()):
-            ids += [*segment[at:start].tolist(), mask]
-            tail += [mask, *segment[start:end].tolist(), special.eoss]
-            at = end
-        ids += segment[at:].tolist()
-    if spans:
-        ids += [special.infill, *tail]
-    array = np.asarray(ids, dtype=np.int64)
-    return array, (~np.isin(array, special.masks)).astype(np.float32)
-
-
-def undo(ids: Sequence[int], special: Specials) -> list[int]:
-    """Put moved spans back: the inverse of `move_spans` (body ids with `<break>`s)."""
-    ids = [int(i) for i in ids]
-    if special.infill not in ids:
-        return ids
-    cut = ids.index(special.infill)
-    masks = {int(m) for m in special.masks}
-    spans: dict[int, list[int]] = {}
-    current: list[int] = []
-    for token in ids[cut + 1 :]:
-        if token in masks:
-            current = spans.setdefault(token, [])
-        elif token != special.eoss:
-            current.append(token)
-    return [token for i in ids[:cut] for token in (spans[i] if i in masks else [i])]
-
-
-def drop_text(segments: Sequence[Ids], special: Specials) -> tuple[Ids, NDArray[np.float32]]:
-    """The unconditional sample of guidance: the first segment is one mask that nothing answers, the rest as it was."""
-    first = np.asarray([special.masks[0]], dtype=np.int64)
-    ids, weight = move_spans([first, *segments[1:]], [], special)
-    return ids, weight
+    own = np.where(sequence.part >= 0, sequence.ids, vocabulary.eos)
+    within = segments(own, vocabulary)
+    spans = draw_spans(within, rng, whole)
+    forgotten: list[Span] = []
+    if len(within) > 1 and rng.random() < drop:
+        start, end = spans[int(rng.integers(len(spans)))] if spans else within[-1]
+        forgotten = [segment for segment in within if not (segment[0] <= start and end <= segment[1])]
+        spans = [span for span in spans if not any(a <= span[0] and span[1] <= b for a, b in forgotten)]
+    every = sorted([*spans, *forgotten])
+    if not every:
+        return sequence
+    return move(sequence, every, vocabulary, forgotten={every.index(span) for span in forgotten})

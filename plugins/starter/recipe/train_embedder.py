@@ -74,15 +74,19 @@ def pictures(images: np.ndarray, rows: np.ndarray, device: str, train: bool) -> 
 
 
 @torch.no_grad()
-def embed(model: nn.Module, images: np.ndarray, rows: list[dict], device: str, batch: int = 128):
-    """Unit vectors of pictures and of captions, float32 [N, 128] each."""
+def embed(
+    model: nn.Module, images: np.ndarray, rows: list[dict], device: str, batch: int = 128, pictures_too: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Unit vectors of pictures and of captions, float32 [N, 128] each (pictures: zeros when not asked for)."""
     tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT)
     seen, read = [], []
     for start in range(0, len(rows), batch):
         part = np.arange(start, min(start + batch, len(rows)))
-        seen.append(model.encode_image(pictures(images, part, device, train=False), normalize=True))
+        if pictures_too:
+            seen.append(model.encode_image(pictures(images, part, device, train=False), normalize=True))
         read.append(model.encode_text(tokenizer([rows[i]["text"] for i in part]).to(device), normalize=True))
-    return torch.cat(seen).float().cpu(), torch.cat(read).float().cpu()
+    words = torch.cat(read).float().cpu()
+    return (torch.cat(seen).float().cpu() if pictures_too else torch.zeros_like(words)), words
 
 
 def recall(seen: Tensor, read: Tensor, pool: int = 0) -> float:

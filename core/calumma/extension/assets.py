@@ -1,0 +1,72 @@
+"""Where an asset's source text leads on this machine. No relative path leaves its root."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from calumma.errors import AssetError
+
+_PLUGIN = re.compile(r"([A-Za-z0-9_][\w.-]+):(.*)", re.DOTALL)
+
+
+def plugin_of(source: str) -> str | None:
+    """The plugin that `PLUGIN:file` names; None for paths and for `hf:` sources. One letter and a colon is a drive."""
+    match = _PLUGIN.fullmatch(source)
+    return match[1] if match and match[1] != "hf" else None
+
+
+def file_of_plugin(source: str, folder: Path) -> Path:
+    """The file of `PLUGIN:file` in the plugin's assets folder. Raises AssetError where it is missing or lies outside."""
+    file = source.partition(":")[2]
+    path = (folder / file).resolve()
+    if not file or not path.is_relative_to(folder.resolve()):
+        raise AssetError(f"The asset {source!r} leaves the plugin's folder of assets.", "Name a file below that folder.")
+    if not path.exists():
+        there = ", ".join(sorted(entry.name for entry in folder.glob("*"))[:24]) or "nothing"
+        raise AssetError(f"The asset {source!r} does not exist: there is no {path}.", f"The folder of assets holds {there}.")
+    return path
+
+
+def file_at(source: str, base: Path | None) -> Path:
+    """A plain path: absolute, or below `base` (the folder of the YAML), or from the working directory where base is None.
+
+    Raises AssetError where there is no such file, or a relative path climbs out of `base`.
+    """
+    given = Path(source).expanduser()
+    root = Path.cwd() if base is None else Path(os.path.abspath(base))
+    path = Path(os.path.normpath(root / given))
+    if base is not None and not given.is_absolute() and not path.is_relative_to(root):
+        raise AssetError(f"The path {source!r} leaves {root}.", "Write the absolute path, or put the file beside the registry.")
+    if "\0" in source or not path.exists():
+        raise AssetError(
+            f"The file {source!r} does not exist: there is no {path!s}.", "Correct the path, or put the file there."
+        )
+    return path
+
+
+def file_of_hub(source: str) -> Path:
+    """Downloads `hf:org/repo/file@revision`, or finds it in the hub's cache; honours HF_HUB_OFFLINE. Raises AssetError."""
+    repository, file, revision = parse_hub(source)
+    try:
+        hub: Any = importlib.import_module("huggingface_hub")
+    except ImportError as error:
+        raise AssetError(f"The asset {source!r} needs huggingface_hub.", "Run: pip install huggingface_hub") from error
+    try:
+        return Path(hub.hf_hub_download(repository, file, revision=revision))
+    except Exception as error:  # the hub's many kinds of failure mean one thing here
+        said = " ".join(str(error).split())[:300]
+        raise AssetError(
+            f"The asset {source!r} cannot be fetched: {said}", "Check its name, the network and HF_HUB_OFFLINE."
+        ) from error
+
+
+def parse_hub(source: str) -> tuple[str, str, str | None]:
+    """(repository, file, revision) of `hf:org/repo/file@revision`. Raises AssetError."""
+    match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)/([^@]+?)(?:@([\w./-]+))?", source)
+    if match is None or ".." in match[2].split("/"):
+        raise AssetError(f"The asset {source!r} is not of the form hf:org/repo/file@revision.", "Write it like that.")
+    return match[1], match[2], match[3]
