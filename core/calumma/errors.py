@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class CalummaError(Exception):
     """Wrong input: the message names the culprit, `fix` says what to type or change next. Exit code 2.
@@ -22,8 +25,34 @@ class CalummaError(Exception):
         return f"{self.message} {self.fix}".strip()
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a registry, or in a flag that changes it.
+
+    Attributes:
+        file: the file as it was named, or the flag, such as "--set sampler.top_p".
+        line, column: 1-based; 0 for a flag, or for a file that cannot be read.
+        path: where in the registry, such as "components.retriever.hnsw.M"; empty for the whole file.
+        message: sentences: what is wrong there, and the nearest valid thing.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
 class RegistryError(CalummaError):
-    """A registry that cannot be parsed, validated or wired; carries every problem found (see `calumma.registry`)."""
+    """A registry that cannot be parsed, validated or wired; `problems` has every one that was found."""
+
+    def __init__(self, message: str, fix: str = "", problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message, fix)
+        self.problems = list(problems)
 
 
 class ComponentError(CalummaError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def _sample(rng: np.random.Generator) -> tuple[TokenSequence, int]:
         return [text, [V.break_], rng.integers(300, 350, 16).tolist()]
 
     retrieved, own = pair(), pair()
-    before = [V.eos, *sum(retrieved, []), V.break_]
-    ids = np.array([*before, *sum(own, []), V.eos])
+    before = [V.eos, *itertools.chain(*retrieved), V.break_]
+    ids = np.array([*before, *itertools.chain(*own), V.eos])
     part = np.full(len(ids), -1)
     part[len(before) : len(before) + len(own[0])] = 0
     part[len(before) + len(own[0]) + 1 : -1] = 1

@@ -72,7 +72,7 @@ def build(
         ComponentError: the extra `bank` is not installed.
     """
     out = Path(out).expanduser().absolute()
-    _check_place(out, overwrite)
+    check_place(out, overwrite)
     lance = require("lance")
     folder = getattr(source, "folder", "")
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -203,7 +203,9 @@ def _embedded(group: list[_Row], key: int, info: BankInfo, embedder: Embedder) -
     return pa.table(columns, schema=schema(info))
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
+def check_place(out: str | Path, overwrite: bool) -> None:
+    """Raises BankError where `build` would refuse to write, before anything is loaded."""
+    out = Path(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not is_bank(out):

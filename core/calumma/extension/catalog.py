@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComponentRow:
-    """One line of `calumma plugins list`; `id` and `kind` are None for a plugin that could not be asked or offers no component."""
+    """One line of `calumma plugins list`; `id` and `kind` are None for a plugin that offers none or cannot be asked."""
 
     id: str | None
     kind: str | None
@@ -298,7 +298,7 @@ class Catalog:
         """The class that components of a kind inherit. Raises ComponentError."""
         kind = self.kind(name)
         owner = next((one for one in self._loaded.values() if not isinstance(one, Broken) and kind in one.kinds), None)
-        interface = _lookup(kind.interface, owner and owner.module, f"the kind {kind.name!r}")
+        interface = _lookup(kind.interface, owner.module if owner and owner.info.file else None, f"the kind {kind.name!r}")
         if not isinstance(interface, type):
             raise ComponentError(f"The kind {kind.name!r} is broken: {kind.interface} is no class.")
         return interface

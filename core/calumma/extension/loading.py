@@ -28,7 +28,7 @@ _MOST = 1000
 T = TypeVar("T")
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818  (the name of a status)
     """What a plugin did wrong; the message is the reason shown to the user."""
 
 

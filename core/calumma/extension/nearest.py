@@ -16,7 +16,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def suggestion(word: str, words: Iterable[str], what: str) -> str:
-    """One sentence: "Did you mean 'hnsw'?", or what there is, or that there is none. `what` is a plural, such as "retrievers"."""
+    """One sentence: "Did you mean 'hnsw'?", or what there is; `what` is a plural, such as "retrievers"."""
     valid = sorted(set(words))
     best = nearest(word, valid)
     if best is not None:

@@ -84,7 +84,6 @@ class Pipeline:
         self._record = dict(record or {})
         self._parts_record: dict[str, Any] | None = None
         self._warm: set[str] = set()
-        self._index: Retriever | None = None
         self._codes: dict[int, IntArray] = {}
         self._image_fingerprint = image_tokenizer.fingerprint()
         self.timings: dict[str, float] = {}
@@ -116,7 +115,7 @@ class Pipeline:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._index = None
+        """Nothing to close yet; remote retrievers will."""
 
     def __repr__(self) -> str:
         parts = "\n".join(f"  {slot:<16} {part.id}" for slot, part in self.slots.items())
@@ -196,9 +195,7 @@ class Pipeline:
         noise = Noise(seed)
         asked = [self.selection.queries(document, noise) for document in documents]
         flat = self._embedded([query for queries in asked for query in queries.values()])
-        if self._index is None:
-            self._index = self.bank.index(self.retriever)
-        hits = iter(self.bank.retrieve(flat, self.selection.candidates, self._index)) if flat else iter(())
+        hits = iter(self.bank.retrieve(flat, self.selection.candidates, self.retriever))
         vectors = iter(flat)
         taken = []
         for document, queries in zip(documents, asked, strict=True):

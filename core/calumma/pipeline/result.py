@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 
 from calumma.documents import Document, IntArray, Task
@@ -60,8 +61,12 @@ class Result:
         """Writes the pictures, their contact sheet and `run.json`; each file whole or not at all. Raises InputError."""
         folder = Path(folder)
         stem = f"{slug(self.prompt) or self.task}-s{self.seed}"
-        images = [write_png(folder / f"{stem}-{index}.png", image) for index, image in enumerate(self.images)]
-        sheet = write_png(folder / f"{stem}-sheet.png", self.sheet()) if self.images else None
+        images = [folder / f"{stem}-{index}.png" for index in range(len(self.images))]
+        for path, image in zip(images, self.images, strict=True):
+            write_png(path, np.asarray(image))
+        sheet = folder / f"{stem}-sheet.png" if images else None
+        if sheet is not None:
+            write_png(sheet, np.asarray(self.sheet()))
         record = write_json(folder / "run.json", {**self.record, "images": [path.name for path in images]})
         return Saved(images, sheet, record)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from calumma.documents import Layout
-from calumma.errors import ComponentError, MismatchError
+from calumma.errors import ComponentError
 from calumma.interfaces import Component, Decoder, Embedder, ImageTokenizer, Retriever, TextTokenizer
 
 if TYPE_CHECKING:
@@ -23,11 +23,8 @@ def check_wiring(slots: Mapping[str, Component], bank: Bank | None) -> Layout:
             f"The retriever {retriever.id} needs a bank to search, and the pipeline names none.",
             "Name one (--bank NAME), or retrieve nothing (--swap retriever=none).",
         )
-    if retriever.accepts and bank is not None and bank.fingerprint != embedder.fingerprint():
-        raise MismatchError(
-            f"The bank {bank.name} was embedded by {bank.fingerprint}, but the pipeline's embedder is {embedder.fingerprint()}.",
-            "Build the bank again with this embedder (calumma bank build SOURCE --out BANK), or pick the embedder it was made with.",
-        )
+    if retriever.accepts and bank is not None:
+        bank.check_embedder(embedder)
     decoder, text, image = slots["decoder"], slots["text_tokenizer"], slots["image_tokenizer"]
     assert isinstance(decoder, Decoder)
     assert isinstance(text, TextTokenizer)

@@ -48,7 +48,7 @@ class CM3LeonDecoder(Decoder):
     capabilities: ClassVar[frozenset[DecoderCapability]] = frozenset(("fork", "rewind", "train"))
     options: CM3LeonDecoderOptions
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: CM3LeonDecoderOptions) -> None:
         super().__init__(options)
         self._model: Transformer | None = None
 
@@ -151,9 +151,7 @@ class CM3LeonDecoder(Decoder):
         assert isinstance(state, CachedState)
         wanted = torch.tensor(list(lengths), dtype=torch.int64, device=state.lengths.device)
         if len(wanted) != len(state.lengths) or bool(((wanted < 1) | (wanted > state.lengths)).any()):
-            raise InputError(
-                f"Rows of {state.lengths.tolist()} ids cannot be rewound to {list(lengths)}.", "Keep 1 id or more."
-            )
+            raise InputError(f"Rows of {state.lengths.tolist()} ids cannot be rewound to {list(lengths)}.", "Keep 1 or more.")
         state.lengths = wanted
         state.logits = self._logits_at(state.cache, wanted)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from calumma.interfaces import Asset, Options
 from pydantic import Field, model_validator
+from pydantic.config import JsonDict
 
 from calumma_plugins.cm3leon.config import SIZES, ModelConfig, SizeName
 
-MEANING = {"meaning": True}
+MEANING: JsonDict = {"meaning": True}
 
 
 class CM3LeonDecoderOptions(Options):
@@ -18,9 +19,7 @@ class CM3LeonDecoderOptions(Options):
     layers: int | None = Field(None, ge=1, le=256, description="Blocks, instead of `size`.", json_schema_extra=MEANING)
     width: int | None = Field(None, ge=2, le=65536, description="Width, instead of `size`.", json_schema_extra=MEANING)
     heads: int | None = Field(None, ge=1, le=1024, description="Heads, instead of `size`.", json_schema_extra=MEANING)
-    context: int = Field(
-        4096, ge=8, le=1 << 20, description="The most ids in a row, without weights.", json_schema_extra=MEANING
-    )
+    context: int = Field(4096, ge=8, le=1 << 20, description="Most ids in a row, without weights.", json_schema_extra=MEANING)
     text_size: int = Field(56320, ge=1, le=1 << 24, description="Text ids, without weights.", json_schema_extra=MEANING)
     codebook_size: int = Field(8192, ge=1, le=1 << 24, description="Image ids, without weights.", json_schema_extra=MEANING)
     tied: bool = Field(True, description="One matrix for input and output, without weights.", json_schema_extra=MEANING)

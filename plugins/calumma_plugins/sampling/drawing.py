@@ -27,4 +27,5 @@ def draw(scores: torch.Tensor, noise: Noise, samples: Sequence[int], offsets: Se
     cumulated = mass.cumsum(1)
     index = (cumulated <= np.array(uniform)[:, None] * cumulated[:, -1:]).sum(1)
     last = mass.shape[1] - 1 - (mass[:, ::-1] > 0).argmax(1)  # rounding must not reach beyond what has mass
-    return np.minimum(index, last).astype(np.int64)
+    chosen: IntArray = np.minimum(index, last).astype(np.int64)
+    return chosen

@@ -25,7 +25,7 @@ LONGEST_RUN = 64  # forced ids that are fed at once
 
 
 class NucleusSampler(Sampler):
-    """Component `sampling/nucleus`. The streams it needs are "conditional" and what its rules name: none beside at guidance 1."""
+    """Component `sampling/nucleus`. It runs "conditional" and the streams that rules name: none beside it at guidance 1."""
 
     id = "sampling/nucleus"
     Options: ClassVar[type[Options]] = NucleusOptions
@@ -71,7 +71,7 @@ class NucleusSampler(Sampler):
         ids_of = _Allowed()
         active = rows
         while active:
-            logits = state.logits.unflatten(0, (len(names), len(active)))
+            logits = state.logits.view(len(names), len(active), -1)
             for place, id in self._drawn(dict(zip(names, logits, strict=True)), active, rules, noise, ids_of):
                 active[place].take(id)
             runs = [row.run() for row in active]
@@ -125,10 +125,15 @@ class _Row:
     def __init__(self, constraint: Constraint, sample: int) -> None:
         self.constraint = constraint
         self.sample = sample
-        self.count = 0
+        self._drawn: list[int] = []
         self._buffer = np.zeros(constraint.capacity, np.int64)
         self._fed = 0
-        self.allowed = constraint.allowed(0, self.ids)
+        self.allowed = constraint.allowed(0, self._drawn)
+
+    @property
+    def count(self) -> int:
+        """How many ids it has."""
+        return len(self._drawn)
 
     @property
     def ids(self) -> IntArray:
@@ -141,14 +146,14 @@ class _Row:
 
     def take(self, id: int) -> None:
         self._buffer[self.count] = id
-        self.count += 1
-        self.allowed = self.constraint.allowed(self.count, self.ids)
+        self._drawn.append(id)
+        self.allowed = self.constraint.allowed(self.count, self._drawn)
 
     def run(self) -> list[int]:
         """Takes the forced ids that come next, and returns all that the decoder has not seen."""
         while self.allowed is not None and len(self.allowed) == 1 and self.count - self._fed < LONGEST_RUN:
             self.take(int(self.allowed[0]))
-        fresh = self._buffer[self._fed : self.count].tolist()
+        fresh = self._drawn[self._fed :]
         self._fed = self.count
         return fresh
 
@@ -176,9 +181,7 @@ def needed_streams(rules: Sequence[Rule], streams: Mapping[str, object]) -> list
     for name in names:
         if name not in streams:
             owner = next((rule.id for rule in rules if name in rule.streams), "the sampler")
-            raise ComponentError(
-                f"{owner} needs the stream {name!r}, which was not given.", "Pass its prompts, or drop the rule."
-            )
+            raise ComponentError(f"{owner} needs the stream {name!r}, which is missing.", "Pass its prompts, or drop the rule.")
     return names
 
 

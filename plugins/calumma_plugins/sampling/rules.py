@@ -22,7 +22,7 @@ class Guidance(Rule):
     Options: ClassVar[type[Options]] = GuidanceOptions
     options: GuidanceOptions
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: GuidanceOptions) -> None:
         super().__init__(options)
         self.streams = frozenset() if self.options.weight == 1 else frozenset((UNCONDITIONAL,))
 

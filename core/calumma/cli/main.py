@@ -1,0 +1,75 @@
+"""The entry point: only the verb that is called is imported, so that `--help` costs nothing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+
+from calumma import __version__
+from calumma.cli.output import fail
+from calumma.errors import InputError
+
+VERBS = {
+    "generate": "Draw pictures of a prompt.",
+    "caption": "Describe a picture.",
+    "infill": "Draw the inside of a box of a picture anew.",
+    "bank": "Build, search and describe memory banks.",
+    "plugins": "List plugins and explain their components.",
+    "registry": "Validate and explain registry.yaml.",
+}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Retrieval-augmented, token-based text-and-image models, every part swappable."""
+
+
+def application(called: str | None) -> typer.Typer:
+    """The command with the verb `called` imported and the others as names with their one-line help."""
+    app = typer.Typer(name="calumma", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback()(root)
+    for verb, summary in VERBS.items():
+        if verb == called:
+            part = importlib.import_module(f"calumma.cli.{verb}")
+            if hasattr(part, "app"):
+                app.add_typer(part.app, name=verb, help=summary)
+            else:
+                app.command(verb, help=getattr(part, verb).__doc__)(getattr(part, verb))
+        else:
+            app.command(verb, help=summary)(lambda: None)
+    return app
+
+
+def run() -> None:
+    """Runs the command line and exits: 0 done, 1 failed or the answer is no, 2 wrong input."""
+    words = sys.argv[1:]
+    as_json, debug = "--json" in words, "--debug" in words
+    called = next((word for word in words if not word.startswith("-")), None)
+    try:
+        command = typer.main.get_command(application(called))
+        code = command.main(args=words, prog_name="calumma", standalone_mode=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__name__ == "Abort":
+            sys.exit(130)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.exit(2)
+        if hasattr(error, "format_message"):  # click's own, which typer may bring under another name
+            context = getattr(error, "ctx", None)
+            path = context.command_path if context is not None else "calumma"
+            error = InputError(str(error.format_message()).rstrip(".") + ".", f"`{path} --help` says how it is called.")
+        fail(error, as_json, debug)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,117 @@
+"""Options that verbs share, and the pipeline that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from calumma.errors import InputError
+
+if TYPE_CHECKING:
+    from calumma.interfaces import Progress
+    from calumma.pipeline import Pipeline
+
+RegistryOption = Annotated[
+    Path | None, typer.Option("--registry", help="The registry; by default registry.yaml here, else the shipped one.")
+]
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="A pipeline of the registry.")]
+BankOption = Annotated[str | None, typer.Option("--bank", help="A bank of the registry, a folder, or PLUGIN:file.")]
+SwapOption = Annotated[
+    list[str] | None, typer.Option("--swap", metavar="SLOT=NAME", help="Put another component into a slot; may be repeated.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SLOT.OPTION=VALUE", help="Set one option; may be repeated.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="The seed of the noise.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, mps, or auto: a GPU if there is one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, everything else on stderr.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+LocalOption = Annotated[bool, typer.Option("--allow-local", help="Run the local plugin files that the registry names.")]
+PluginOption = Annotated[list[str] | None, typer.Option("--plugin", help="Also use this plugin (observers); may be repeated.")]
+CountOption = Annotated[int, typer.Option("-n", min=1, max=10_000, help="How many.")]
+OutOption = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
+
+
+def pairs(given: list[str] | None, flag: str) -> dict[str, str]:
+    """`["a=b"]` as `{"a": "b"}`. Raises InputError for a word without `=` or a key given twice."""
+    found: dict[str, str] = {}
+    for one in given or []:
+        key, equals, value = one.partition("=")
+        if not (key and equals):
+            raise InputError(f"{flag} {one} has no value.", f"Write {flag} NAME=VALUE.")
+        if key in found:
+            raise InputError(f"{flag} {key} is given twice.", "Keep one of them.")
+        found[key] = value
+    return found
+
+
+def open_pipeline(
+    registry: Path | None,
+    pipeline: str,
+    bank: str | None,
+    swap: list[str] | None,
+    set: list[str] | None,
+    device: str,
+    allow_local: bool,
+    plugin: list[str] | None,
+) -> Pipeline:
+    """The pipeline that the flags mean."""
+    import yaml
+
+    from calumma.pipeline import load
+
+    values = {}
+    for key, text in pairs(set, "--set").items():
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {key}={text} is not valid YAML.", "Quote the value.") from error
+    return load(
+        registry,
+        pipeline=pipeline,
+        bank=bank,
+        swap=pairs(swap, "--swap"),
+        set=values,
+        device=device,
+        allow_local=allow_local,
+        plugins=plugin or [],
+    )
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made if it is not there. Raises InputError before any work is done where it cannot be written."""
+    import os
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".calumma-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"Cannot write to {folder}: {error.strerror}.", "Choose another --out folder.") from error
+    return folder
+
+
+def drawing_bar(description: str) -> tuple[object, Callable[[Progress], None]]:
+    """A progress bar (a context manager) and what to call with each step."""
+    from calumma.cli.output import progress_bar
+
+    bar = progress_bar(description)
+    task = bar.add_task(description, total=None)
+
+    def show(progress: Progress) -> None:
+        bar.update(task, completed=progress.done, total=progress.total)
+
+    return bar, show
+
+
+def box_of(text: str) -> tuple[int, int, int, int]:
+    """`X0,Y0,X1,Y1` as four integers. Raises InputError."""
+    try:
+        x0, y0, x1, y1 = (int(one) for one in text.split(","))
+    except ValueError as error:
+        raise InputError(f"The box {text!r} is not four whole numbers.", "Write --box X0,Y0,X1,Y1 in pixels.") from error
+    return x0, y0, x1, y1
