@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from calumma.pipeline import Pipeline, Result, component, load
 
 __version__ = "0.1.0"
-__all__ = ["Bank", "CalummaError", "Document", "Hole", "Image", "Pipeline", "Result", "Text", "__version__", "component", "load"]
+__all__ = [
+    "Bank",
+    "CalummaError",
+    "Document",
+    "Hole",
+    "Image",
+    "Pipeline",
+    "Result",
+    "Text",
+    "__version__",
+    "component",
+    "load",
+]
 
 _HOMES = {
     "Bank": "calumma.bank",

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from pydantic import Field
+
 from calumma.bank import Bank, ImageFolder, build
 from calumma.interfaces import Embedder, Options, Vectors, normalised
-from pydantic import Field
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200), "white": (240, 240, 240)}
 SHAPES = ("square", "disc", "cross")

@@ -9,6 +9,7 @@ from pathlib import Path
 import lance
 import numpy as np
 import pytest
+
 from calumma.bank import Bank, ImageFolder, Item, build
 from calumma.documents import Image
 from calumma.documents.pictures import read_picture

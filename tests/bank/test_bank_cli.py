@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
 from calumma.bank import Bank
 from calumma.cli.bank import app
 from calumma.errors import BankError, CalummaError, InputError
-from typer.testing import CliRunner
 
 from .test_bank_embedder import write_clip
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import calumma
 import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
+
+import calumma
 from calumma.bank import Bank, ImageFolder, build
 from calumma.errors import AssetError, ComponentError, MismatchError
 from calumma.extension import Catalog
 from calumma.interfaces import Embedder
-from safetensors.torch import save_file
 
 from .conftest import words
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from calumma.bank import Bank, ImageFolder, Item, Skipped, build
 from calumma.errors import BankError
 

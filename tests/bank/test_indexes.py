@@ -8,6 +8,7 @@ from pathlib import Path
 import lance
 import numpy as np
 import pytest
+
 from calumma.bank import Bank
 from calumma.interfaces import Query, Retriever
 from calumma_plugins.exact.flat import Flat

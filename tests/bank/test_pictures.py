@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from calumma.documents.pictures import png_bytes, read_picture, resize_to, write_png
-from calumma.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from calumma.documents.pictures import png_bytes, read_picture, resize_to, write_png
+from calumma.errors import InputError
 
 
 def saved(image: PIL.Image.Image, kind: str = "PNG", **options: object) -> bytes:

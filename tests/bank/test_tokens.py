@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from calumma.bank import Bank, Item, add_tokens, build
 from calumma.errors import InputError
 from calumma.interfaces import ImageTokenizer, Options

@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+
 from calumma.documents import CM3LeonLayout
 from calumma.errors import AssetError, InputError, MismatchError
 from calumma.interfaces import Asset, Packed
@@ -10,7 +12,6 @@ from calumma_plugins.cm3leon.config import ModelConfig
 from calumma_plugins.cm3leon.decoder import CM3LeonDecoder
 from calumma_plugins.cm3leon.options import CM3LeonDecoderOptions
 from calumma_plugins.cm3leon.weights import read_config, save_weights
-from pydantic import ValidationError
 
 SIZES = {"layers": 2, "width": 32, "heads": 4, "context": 96, "text_size": 256, "codebook_size": 12}
 PROMPTS = [np.random.default_rng(i).integers(0, 268, n) for i, n in enumerate([5, 17, 1, 9])]

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
+
 from calumma_plugins.cm3leon.config import ModelConfig
 from calumma_plugins.cm3leon.model import Transformer
-from torch.nn import functional as F
 
 TINY = ModelConfig(layers=2, width=32, heads=4, context=48, text_size=20, codebook_size=12)
 

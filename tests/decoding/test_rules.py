@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from calumma.documents import CONDITIONAL, UNCONDITIONAL
 from calumma.errors import FailedError
 from calumma.interfaces import Noise, Rule
 from calumma_plugins.sampling.drawing import draw
 from calumma_plugins.sampling.options import GuidanceOptions, TemperatureOptions, TopKOptions, TopPOptions
 from calumma_plugins.sampling.rules import Guidance, Temperature, TopK, TopP
-from hypothesis import given
-from hypothesis import strategies as st
 
 INF = float("inf")
 numbers = st.floats(-8, 8, width=32)

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from calumma.documents import CM3LeonLayout, Document, Hole, Image, Text, tasks
 from calumma.errors import ComponentError
 from calumma.interfaces import Decoder, Noise, Options, Part, Progress, Rule
@@ -15,8 +18,6 @@ from calumma_plugins.cm3leon.options import CM3LeonDecoderOptions
 from calumma_plugins.sampling import nucleus
 from calumma_plugins.sampling.nucleus import NucleusSampler
 from calumma_plugins.sampling.options import NucleusOptions
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GRID = (3, 4)
 PRINT = "image#1"

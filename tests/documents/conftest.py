@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from calumma.documents import CM3LeonLayout, Document, Text
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not: tests share `layout_samples`

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from calumma.documents import CM3LeonLayout, Document, Image
 
 GRID = (3, 4)

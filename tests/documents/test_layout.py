@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from calumma.documents import CM3LeonLayout, Document, Hole, Image, Text, segments, tasks
-from calumma.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
 from layout_samples import CODES, GRID, PRINT, Bytes, image, same, written
+
+from calumma.documents import CM3LeonLayout, Document, Hole, Image, Text, segments, tasks
+from calumma.errors import InputError
 
 LAYOUT = CM3LeonLayout(Bytes(), CODES, GRID, PRINT, 400)
 grids = st.lists(st.integers(0, CODES - 1), min_size=12, max_size=12).map(lambda codes: np.array(codes).reshape(GRID))

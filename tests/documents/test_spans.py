@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from calumma.documents import CM3LeonLayout, Document, Hole, Text, clip, move, segments, trim
-from calumma.errors import InputError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from layout_samples import CODES, GRID, PRINT, Bytes, image, same, written
+
+from calumma.documents import CM3LeonLayout, Document, Hole, Text, clip, move, segments, trim
+from calumma.errors import InputError
 
 LAYOUT = CM3LeonLayout(Bytes(), CODES, GRID, PRINT, 400)
 V = LAYOUT.vocabulary

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from calumma.documents import Vocabulary
 from calumma.errors import InputError
 

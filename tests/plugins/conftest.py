@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from calumma.interfaces import Asset
 from safetensors.torch import save_file
+
+from calumma.interfaces import Asset
 
 VQGAN = {
     "embed_dim": 8,

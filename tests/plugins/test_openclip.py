@@ -10,14 +10,15 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+
 from calumma.documents import Document, Text
 from calumma.documents import Image as Picture
 from calumma.errors import AssetError, ComponentError
 from calumma_plugins.openclip.clip import CLIP
 from calumma_plugins.openclip.options import CLIPOptions
-from PIL import Image
-from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
 
 from .conftest import CLIP as CONFIG
 from .conftest import asset

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from calumma import interfaces
 from calumma.extension import ComponentSpec
 

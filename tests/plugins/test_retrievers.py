@@ -9,6 +9,9 @@ import faiss
 import hnswlib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from calumma.errors import AssetError, CalummaError, ComponentError, InputError
 from calumma.interfaces import Entries, Hits, Query, Retriever
 from calumma_plugins.exact.flat import Flat
@@ -19,8 +22,6 @@ from calumma_plugins.hnswlib.hnsw import HNSW
 from calumma_plugins.hnswlib.options import HNSWOptions
 from calumma_plugins.none.none import Nothing
 from calumma_plugins.none.options import NothingOptions
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ENGINES: list[tuple[type[Retriever], Any]] = [
     (Flat, FlatOptions(block=7)),

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from calumma.documents import Document, Hole, Image, Text
 from calumma.interfaces import Hits, Noise, Query, Retrieved, VectorPart, normalised
 from calumma_plugins.selection.cm3leon import CM3LeonSelection
 from calumma_plugins.selection.options import CM3LeonOptions
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 PROMPT = Document((Text("a red apple"), Hole("image", (2, 2))))

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
+from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
+
 from calumma.errors import AssetError, InputError
 from calumma_plugins.taming.options import VQGANOptions
 from calumma_plugins.taming.vqgan import VQGAN
-from safetensors.torch import save_file
-from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 
 from .conftest import VQGAN as CONFIG
 from .conftest import asset

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calumma.errors import AssetError, InputError
-from calumma_plugins.tokenizers.bpe import BPE
-from calumma_plugins.tokenizers.options import BPEOptions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from calumma.errors import AssetError, InputError
+from calumma_plugins.tokenizers.bpe import BPE
+from calumma_plugins.tokenizers.options import BPEOptions
 
 from .conftest import asset
 

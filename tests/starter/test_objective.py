@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from calumma.documents import TokenSequence
 from calumma.documents.vocabulary import Vocabulary
 

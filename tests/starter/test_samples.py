@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
+
 from calumma.documents import Document, Image, Text
 from calumma.documents.cm3leon import CM3LeonLayout
-from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins/starter/recipe"))
 

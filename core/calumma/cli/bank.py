@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from calumma.errors import BankError, InputError
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="bank", help="Build, search and describe memory banks.", no_args_is_help=True)
 
-BankArgument = Annotated[str, typer.Argument(metavar="BANK", help="A folder, or PLUGIN:file such as starter:memory.")]
+BankArgument = Annotated[
+    str, typer.Argument(metavar="BANK", help="A folder, PLUGIN:file such as starter:memory, or a bank of the registry.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Registry = Annotated[Path | None, typer.Option(help="The registry; by default registry.yaml here, else the shipped one.")]
 Pipeline = Annotated[str | None, typer.Option(help="The pipeline whose embedder to use.")]
@@ -92,15 +95,24 @@ def open_bank(name: str) -> Bank:
     from calumma.bank import Bank
     from calumma.extension import Catalog
     from calumma.extension.assets import plugin_of
+    from calumma.registry import default_registry, read
 
-    if not Path(name).exists() and plugin_of(name) is not None:
+    if Path(name).exists():
+        return Bank.open(name)
+    if plugin_of(name) is not None:
         return Bank.open(Catalog().resolve_asset(name), name)
-    return Bank.open(name)
+    file = default_registry()
+    block = read(file).banks.get(name)
+    where = None if block is None else block.get("path")
+    if where is None:
+        raise BankError(f"There is no bank {name!r}: no such folder, and none of that name in {file}.", "Check the name.")
+    return Bank.open(Catalog().resolve_asset(str(where.value), where.mark.base), name)
 
 
 def _embedder(name: str | None, options: list[str], registry: Path | None, pipeline: str | None) -> Embedder:
-    import calumma
     import yaml
+
+    import calumma
     from calumma.extension import Catalog
     from calumma.interfaces import Embedder
 

@@ -56,6 +56,7 @@ def run() -> None:
     """Runs the command line and exits: 0 done, 1 failed or the answer is no, 2 wrong input."""
     words = sys.argv[1:]
     as_json, debug = "--json" in words, "--debug" in words
+    words = [word for word in words if word != "--debug"]  # every verb takes it, and it means nothing to any of them
     called = next((word for word in words if not word.startswith("-")), None)
     try:
         command = typer.main.get_command(application(called))
@@ -65,11 +66,17 @@ def run() -> None:
     except Exception as error:
         if type(error).__name__ == "Abort":
             sys.exit(130)
-        if type(error).__name__ == "NoArgsIsHelpError":
+        if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
+            print(str(error), file=sys.stderr)
             sys.exit(2)
         if hasattr(error, "format_message"):  # click's own, which typer may bring under another name
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "calumma"
-            error = InputError(str(error.format_message()).rstrip(".") + ".", f"`{path} --help` says how it is called.")
+            said = str(error.format_message())
+            message = "No verb is given." if type(error).__name__ == "NoArgsIsHelpError" else said
+            message += "" if message.endswith((".", "?", "!")) else "."
+            error = InputError(
+                message.removesuffix("." if message.endswith("?.") else "\0"), f"`{path} --help` says how it is called."
+            )
         fail(error, as_json, debug)
     sys.exit(code if isinstance(code, int) else 0)

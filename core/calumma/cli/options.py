@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,6 +48,13 @@ def pairs(given: list[str] | None, flag: str) -> dict[str, str]:
     return found
 
 
+def sets(given: list[str] | None) -> dict[str, Any]:
+    """`["slot.option=VALUE"]` as option -> value, each read as YAML. Raises RegistryError naming the flag."""
+    from calumma.registry import parse_value
+
+    return {key: parse_value(text, f"--set {key}").plain() for key, text in pairs(given, "--set").items()}
+
+
 def open_pipeline(
     registry: Path | None,
     pipeline: str,
@@ -59,22 +66,14 @@ def open_pipeline(
     plugin: list[str] | None,
 ) -> Pipeline:
     """The pipeline that the flags mean."""
-    import yaml
-
     from calumma.pipeline import load
 
-    values = {}
-    for key, text in pairs(set, "--set").items():
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {key}={text} is not valid YAML.", "Quote the value.") from error
     return load(
         registry,
         pipeline=pipeline,
         bank=bank,
         swap=pairs(swap, "--swap"),
-        set=values,
+        set=sets(set),
         device=device,
         allow_local=allow_local,
         plugins=plugin or [],
@@ -82,14 +81,19 @@ def open_pipeline(
 
 
 def writable(folder: Path) -> Path:
-    """The folder, made if it is not there. Raises InputError before any work is done where it cannot be written."""
+    """The folder, not made yet. Raises InputError before any work is done where it could not be made or written."""
+    import errno
     import os
+    import tempfile
 
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".calumma-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        with tempfile.TemporaryFile(dir=there):
+            pass
     except OSError as error:
         raise InputError(f"Cannot write to {folder}: {error.strerror}.", "Choose another --out folder.") from error
     return folder

@@ -1,9 +1,10 @@
-"""What every verb does alike: one JSON value on stdout, everything else on stderr, one sentence for an error, exit codes 0, 1, 2."""
+"""What every verb does alike: one JSON value on stdout, everything else on stderr, one sentence for an error."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from calumma.errors import CalummaError
@@ -12,6 +13,19 @@ from calumma.errors import CalummaError
 def print_json(value: object) -> None:
     """One JSON value on stdout."""
     print(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout, as wide as the terminal; nothing is cut where stdout is none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 240, markup=False, highlight=False).print(table)
 
 
 def note(message: str) -> None:

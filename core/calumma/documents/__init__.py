@@ -7,6 +7,25 @@ from calumma.documents.spans import Span, clip, move, segments, trim
 from calumma.documents.vocabulary import Vocabulary
 
 __all__ = [
-    "CM3LeonLayout", "CONDITIONAL", "UNCONDITIONAL", "BoolArray", "Constraint", "Document", "Hole", "Image", "IntArray",
-    "Layout", "Modality", "Pixels", "Span", "Task", "Text", "TokenSequence", "Vocabulary", "clip", "move", "segments", "trim",
+    "CM3LeonLayout",
+    "CONDITIONAL",
+    "UNCONDITIONAL",
+    "BoolArray",
+    "Constraint",
+    "Document",
+    "Hole",
+    "Image",
+    "IntArray",
+    "Layout",
+    "Modality",
+    "Pixels",
+    "Span",
+    "Task",
+    "Text",
+    "TokenSequence",
+    "Vocabulary",
+    "clip",
+    "move",
+    "segments",
+    "trim",
 ]

@@ -38,7 +38,7 @@ def read_picture(source: str | Path | bytes, name: str | None = None) -> Pixels:
                 if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
                     raise _too_large(what, f"{width} x {height} pixels are")
                 image.load()
-                return _on_white(PIL.ImageOps.exif_transpose(image))
+                return upright(image)
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -49,6 +49,11 @@ def read_picture(source: str | Path | bytes, name: str | None = None) -> Pixels:
         raise _too_large(what, "its pixels are") from error
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
         raise InputError(f"{what} is not a readable picture.", f"Give one of {', '.join(FORMATS)}.") from error
+
+
+def upright(image: PIL.Image.Image) -> Pixels:
+    """An open picture as uint8 [H, W, 3]: turned as its EXIF says, its transparency on white."""
+    return _on_white(PIL.ImageOps.exif_transpose(image))
 
 
 def write_png(path: Path, pixels: Pixels) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,9 +72,8 @@ def validated(cls: type[Options], options: Mapping[str, Any] | Options, name: st
         raise ComponentError(f"{name}: {'; '.join(found)}", f"`calumma plugins show {name}` lists its options.") from error
 
 
-def mistakes(error: ValidationError, cls: type[BaseModel]) -> list[tuple[tuple[str | int, ...], str]]:
+def mistakes(error: ValidationError, cls: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """(path, sentence) of each mistake; the sentence says the value and what is valid."""
-    answer = []
     for one in error.errors(include_url=False):
         path, value = one["loc"], f"{one.get('input')!r:.80}"
         if one["type"] == "extra_forbidden":
@@ -88,8 +87,7 @@ def mistakes(error: ValidationError, cls: type[BaseModel]) -> list[tuple[tuple[s
         else:
             message = one["msg"].removeprefix("Value error, ").rstrip(".")
             sentence = f"{value} is not valid: {message[:1].lower()}{message[1:]}."
-        answer.append((path, sentence))
-    return answer
+        yield path, sentence
 
 
 def _fields_at(cls: type[BaseModel], path: Sequence[str | int]) -> Mapping[str, FieldInfo]:

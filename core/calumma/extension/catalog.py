@@ -54,6 +54,7 @@ class Catalog:
         self._blocked = frozenset(name.strip() for name in os.environ.get("CALUMMA_BLOCK", "").split(",") if name.strip())
         self._local: tuple[Path, ...] = ()
         self._plugins: list[PluginInfo] = []
+        self._added: list[PluginInfo] = []
         self._loaded: dict[str, Loaded | Broken] = {}
         self._registered = manager()
         self._refresh()
@@ -84,11 +85,13 @@ class Catalog:
             self._loaded[name] = ask(info, plugin)
         except Broken as error:
             raise ComponentError(f"The plugin {name!r} is broken: {error}.", "Mend it.") from error
-        self._plugins = [*(one for one in self._plugins if one.name != name), info]
+        self._added = [*(one for one in self._added if one.name != name), info]
+        self._refresh()
         self.require(name)
 
     def _refresh(self) -> None:
-        self._plugins = discover(self._blocked, self._local)
+        names = {info.name for info in self._added}
+        self._plugins = [*(info for info in discover(self._blocked, self._local) if info.name not in names), *self._added]
         for name in self._blocked | {file.stem for file in self._local}:
             self._loaded.pop(name, None)
             if self._registered.has_plugin(name):
@@ -159,6 +162,10 @@ class Catalog:
         if "/" in id and not any(info.name == plugin for info in self._plugins):
             fix += f" By convention the plugin {plugin!r} comes with: pip install calumma-{plugin}"
         raise ComponentError(f"There is no component {id!r} of kind {kind!r}.", fix)
+
+    def loads(self, plugin: str) -> bool:
+        """Whether a plugin is there and can be asked; where not, what it offers cannot be known."""
+        return any(not isinstance(self._load(info), Broken) for info in self._plugins if info.name == plugin)
 
     def status(self, spec: ComponentSpec) -> tuple[Status, str]:
         """(status, reason) of a component whose plugin could be asked; looks for modules without importing them."""

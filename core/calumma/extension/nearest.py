@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The valid word most like `word`, upper and lower case alike; None where nothing comes close."""
     folded: dict[str, str] = {}
-    for valid in words:
+    for valid in islice(words, 500):
         folded.setdefault(valid.casefold(), valid)
     found = difflib.get_close_matches(word[:200].casefold(), list(folded), n=1, cutoff=0.5)
     return folded[found[0]] if found else None

@@ -91,7 +91,9 @@ class Part:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string"}, {"type": "object", "required": ["use"], "properties": {"use": {"type": "string"}}}]}
+        return {
+            "anyOf": [{"type": "string"}, {"type": "object", "required": ["use"], "properties": {"use": {"type": "string"}}}]
+        }
 
 
 class Options(BaseModel):
@@ -105,6 +107,9 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+AnyOptions = Options  # `Component.Options` hides the name inside the class
+
+
 class Component:
     """One swappable part. The constructor is cheap: no weights, no engine, no torch. `warm_up` loads.
 
@@ -113,10 +118,10 @@ class Component:
         options: the validated options, with every asset resolved.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
     id: str = ""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: AnyOptions) -> None:
         self.options = options
 
     def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
@@ -131,6 +136,8 @@ class Component:
                 values[name] = sha256_of(value.local)
             elif isinstance(value, Part):
                 values[name] = value.built.fingerprint()
+            elif isinstance(value, list) and any(isinstance(one, Part) for one in value):
+                values[name] = [one.built.fingerprint() for one in value if isinstance(one, Part)]
             elif _changes_meaning(field):
                 values[name] = self.options.model_dump(mode="json", include={name})[name]
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -59,9 +59,13 @@ class Frame:
     def box_to_canvas(self, box: Box) -> tuple[float, float, float, float]:
         """A box (x0, y0, x1, y1) in the picture's pixels, as one in the canvas's."""
         top, left, inner_height, inner_width = self.inner
-        x_scale, y_scale = inner_width / self.size[1], inner_height / self.size[0]
-        x0, y0, x1, y1 = box
-        return left + x0 * x_scale, top + y0 * y_scale, left + x1 * x_scale, top + y1 * y_scale
+        x0, y0, x1, y1 = box  # multiplied before divided, so that an edge on a cell's border stays on it
+        return (
+            left + x0 * inner_width / self.size[1],
+            top + y0 * inner_height / self.size[0],
+            left + x1 * inner_width / self.size[1],
+            top + y1 * inner_height / self.size[0],
+        )
 
     def back(self, drawn: Pixels) -> Pixels:
         """What was drawn on the canvas, cut and scaled to the picture's size."""

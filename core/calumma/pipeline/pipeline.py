@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from calumma.documents import CONDITIONAL, Document, Hole, Image, IntArray, Pixels, Task, Text, tasks
-from calumma.documents.pictures import read_picture
+from calumma.documents.pictures import read_picture, upright
 from calumma.errors import InputError
 from calumma.interfaces import (
     Decoder,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Picture = str | Path | Pixels | PIL.Image.Image
 OnProgress = Callable[[Progress], None]
+BATCH = 32  # rows drawn at a time
 
 
 class Pipeline:
@@ -86,7 +87,6 @@ class Pipeline:
         self._warm: set[str] = set()
         self._codes: dict[int, IntArray] = {}
         self._image_fingerprint = image_tokenizer.fingerprint()
-        self.timings: dict[str, float] = {}
         self._notify("calumma_pipeline_assembled", pipeline=self)
 
     @property
@@ -104,11 +104,15 @@ class Pipeline:
 
     @property
     def device(self) -> Device:
-        """Where the models run; "auto" worked out."""
-        if self._device == "auto":
-            import torch
+        """Where the models run; "auto" worked out. Raises InputError for one that is not here."""
+        import torch
 
+        if self._device == "auto":
             self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=self._device)
+        except (RuntimeError, AssertionError) as error:  # AssertionError: a torch without CUDA
+            raise InputError(f"There is no device {self._device!r} here.", "Try cpu, or auto.") from error
         return self._device
 
     def __enter__(self) -> Self:
@@ -121,9 +125,7 @@ class Pipeline:
         parts = "\n".join(f"  {slot:<16} {part.id}" for slot, part in self.slots.items())
         return f"<Pipeline\n{parts}\n  {'bank':<16} {self.bank}>"
 
-    def generate(
-        self, prompt: str, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None
-    ) -> Result:
+    def generate(self, prompt: str, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None) -> Result:
         """Draws n pictures of a prompt. Picture i depends on (prompt, seed, i) alone. Raises InputError."""
         return self.generate_many([prompt], n, seed, on_progress=on_progress)[0]
 
@@ -134,7 +136,7 @@ class Pipeline:
         seed: int = 0,
         *,
         retrieved: Sequence[Sequence[Retrieved]] | None = None,
-        batch: int = 32,
+        batch: int = BATCH,
         on_progress: OnProgress | None = None,
     ) -> list[Result]:
         """Draws n pictures of each prompt, up to `batch` at a time; as `generate` one by one, but faster.
@@ -152,7 +154,7 @@ class Pipeline:
     def caption(self, picture: Picture, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None) -> Result:
         """Describes a picture n times (`result.texts`). Raises InputError where it is no picture."""
         document = tasks.caption(self._encoded(_pixels(picture)))
-        return self._run("caption", [document], n, seed, None, n, on_progress)[0]
+        return self._run("caption", [document], n, seed, on_progress=on_progress)[0]
 
     def infill(
         self,
@@ -182,11 +184,11 @@ class Pipeline:
         frame = Frame(pixels.shape[:2], self.image_tokenizer.resolution)
         cells = cells_of(frame.box_to_canvas(box), frame.canvas, (grid[0], grid[1]))
         document = tasks.infill(encoded, cells, prompt.strip())
-        result = self._run("infill", [document], n, seed, None, n, on_progress)[0]
-        images = result.images
-        if paste:
-            images = [PIL.Image.fromarray(_pasted(pixels, frame.back(np.asarray(drawn)), box)) for drawn in images]
-        return replace(result, images=images, source=PIL.Image.fromarray(pixels))
+
+        def pasted(drawn: Pixels) -> Pixels:
+            return _pasted(pixels, frame.back(drawn), box)
+
+        return self._run("infill", [document], n, seed, on_progress=on_progress, finish=pasted if paste else None)[0]
 
     def retrieve(self, documents: Sequence[Document], seed: int = 0) -> list[list[Retrieved]]:
         """What the bank offers for each document and the selection takes, best last; [] where nothing is to be found."""
@@ -212,16 +214,18 @@ class Pipeline:
         documents: Sequence[Document],
         n: int,
         seed: int,
-        retrieved: Sequence[Sequence[Retrieved]] | None,
-        batch: int,
-        on_progress: OnProgress | None,
+        retrieved: Sequence[Sequence[Retrieved]] | None = None,
+        batch: int = BATCH,
+        on_progress: OnProgress | None = None,
+        finish: Callable[[Pixels], Pixels] | None = None,
     ) -> list[Result]:
+        """Fills the hole of each document n times; `finish` has the last word on each picture."""
         if n < 1:
             raise InputError(f"Cannot draw {n} samples.", "Ask for at least one (-n 1).")
+        if not 0 <= seed < 2**63:
+            raise InputError(f"The seed {seed} is not a whole number from 0 to 2**63 - 1.", "Pick another seed.")
         if not self.layout.supports(task):
             raise InputError(f"The layout of {self.decoder.id} cannot express the task {task!r}.", "Pick another decoder.")
-        for document in documents:
-            self._notify("calumma_generation_started", task=task, document=document, n=n)
         timings: dict[str, float] = {}
         begun = time.perf_counter()
         with _timed(timings, "warm_up"):
@@ -230,13 +234,16 @@ class Pipeline:
             found = self.retrieve(documents, seed) if retrieved is None else [list(taken) for taken in retrieved]
         with _timed(timings, "encode"):
             before = [[self._with_codes(one) for one in taken] for taken in found]
+        for document in documents:
+            self._notify("calumma_generation_started", task=task, document=document, n=n)
         with _timed(timings, "draw"):
             rows = [(index, sample) for index in range(len(documents)) for sample in range(n)]
             filled: list[Document] = []
             for start in range(0, len(rows), batch):
                 filled += self._fill(documents, before, rows[start : start + batch], seed, on_progress)
         with _timed(timings, "decode"):
-            pictures = [None if task == "caption" else self._decoded(document) for document in filled]
+            pictures = [] if task == "caption" else [self._decoded(document) for document in filled]
+            pictures = [finish(pixels) for pixels in pictures] if finish else pictures
         timings["total"] = time.perf_counter() - begun
         results = []
         for index, document in enumerate(documents):
@@ -245,14 +252,14 @@ class Pipeline:
                 task=task,
                 prompt=document.text,
                 documents=outcome,
-                images=[PIL.Image.fromarray(pixels) for pixels in drawn if pixels is not None],
+                images=[PIL.Image.fromarray(pixels) for pixels in drawn],
                 texts=[one.text for one in outcome] if task == "caption" else [],
                 tokens=[self._codes_of(one) for one in outcome] if task != "caption" else [],
                 retrieved=found[index],
                 seed=seed,
                 timings=dict(timings),
                 record=self._request_record(task, document, n, seed, found[index], timings),
-                source=_shown(document) if task == "caption" else None,
+                source=_shown(document),
             )
             self._notify("calumma_generation_finished", task=task, result=result)
             results.append(result)
@@ -367,8 +374,16 @@ def _pixels(picture: Picture) -> Pixels:
     if isinstance(picture, (str, Path)):
         return read_picture(Path(picture))
     if isinstance(picture, PIL.Image.Image):
-        return np.asarray(picture.convert("RGB"))
+        return upright(picture)
+    if not (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3):
+        raise InputError(f"A picture as an array is uint8 [H, W, 3], not {_kind(picture)}.", "Convert it, or give its path.")
+    if not picture.size:
+        raise InputError("The picture has no pixels.", "Give one of at least one pixel.")
     return picture
+
+
+def _kind(value: object) -> str:
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _shown(document: Document) -> PIL.Image.Image | None:

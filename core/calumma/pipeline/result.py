@@ -13,6 +13,7 @@ import PIL.Image
 
 from calumma.documents import Document, IntArray, Task
 from calumma.documents.pictures import write_png
+from calumma.errors import InputError
 from calumma.interfaces import Retrieved
 from calumma.pipeline.record import write_json
 from calumma.pipeline.sheet import contact_sheet
@@ -60,6 +61,10 @@ class Result:
     def save(self, folder: str | Path) -> Saved:
         """Writes the pictures, their contact sheet and `run.json`; each file whole or not at all. Raises InputError."""
         folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"Cannot write to {folder}: {error.strerror}.", "Choose another folder.") from error
         stem = f"{slug(self.prompt) or self.task}-s{self.seed}"
         images = [folder / f"{stem}-{index}.png" for index in range(len(self.images))]
         for path, image in zip(images, self.images, strict=True):

@@ -1,4 +1,4 @@
-"""Blocks to components: `extends` followed, ids looked up, options validated by the component's own Options, parts within parts."""
+"""Blocks to components: `extends` followed, ids looked up, options validated by their own Options, parts within parts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from calumma.errors import ComponentError, Problem
+from calumma.errors import ComponentError
 from calumma.extension import Catalog, ComponentSpec
 from calumma.extension.building import mistakes, part_kind
 from calumma.extension.nearest import suggestion
 from calumma.interfaces import Asset, Options
 from calumma.registry.nodes import Mark, Node
-from calumma.registry.structure import Registry
+from calumma.registry.structure import Problems, Registry
+
+MAX_DEPTH = 16
+MAX_PARTS = 5_000
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class Components:
 
     def __init__(self, registry: Registry, catalog: Catalog) -> None:
         self.registry, self.catalog = registry, catalog
-        self.problems: list[Problem] = []
-        self.absent: list[Problem] = []
+        self.problems, self.absent = Problems(), Problems()
+        self._budget = MAX_PARTS + sum(len(names) for names in registry.components.values())
 
     def named(self, kind: str, name: str, mark: Mark, path: str, within: tuple[str, ...] = ()) -> ResolvedComponent | None:
         """A component of the registry by name, or by id with its defaults. None where there is a problem."""
@@ -129,7 +132,7 @@ class Components:
         if len(self.problems) > before:
             return None
         defaults = {
-            name: _plain(info.get_default(call_default_factory=True))
+            name: plain_default(info.get_default(call_default_factory=True))
             for name, info in cls.model_fields.items()
             if not info.is_required()
         }
@@ -151,12 +154,15 @@ class Components:
     def _made(
         self, kind: str, id: str, name: str, nodes: dict[str, Node], mark: Mark, use: Mark, path: str, within: tuple[str, ...]
     ) -> ResolvedComponent | None:
+        self._budget -= 1
+        if self._budget < 0 or len(within) > MAX_DEPTH:
+            self._wrong(mark, path, f"parts within parts: more than {MAX_PARTS} of them, or deeper than {MAX_DEPTH}.")
+            return None
         try:
             spec = self.catalog.spec(kind, id)
         except ComponentError as error:
-            installed = {plugin.name for plugin in self.catalog.plugins() if plugin.status == "available"}
-            unknown = error.message.startswith("There is no component") and id.partition("/")[0] in installed
-            (self.problems if unknown else self.absent).append(use.problem(path, str(error)))
+            known = self.catalog.loads(id.partition("/")[0])
+            (self.problems if known else self.absent).append(use.problem(path, str(error)))
             return None
         return self.options(ResolvedComponent(kind, id, name, nodes, mark, spec), path, within)
 
@@ -180,6 +186,9 @@ class Components:
             hint = suggestion(str(parent.value), there, f"components of kind {kind!r}")
             self._wrong(parent.mark, f"{path}.extends", f"there is no {kind} {parent.plain()!r:.80}. {hint}")
             return None
+        if len(seen) >= MAX_DEPTH:
+            self._wrong(parent.mark, f"{path}.extends", f"it extends more than {MAX_DEPTH} others in a row.")
+            return None
         if parent.value in seen:
             self._wrong(parent.mark, f"{path}.extends", f"it extends itself: {' -> '.join([*seen, parent.value])}.")
             return None
@@ -187,7 +196,9 @@ class Components:
         if above is None:
             return None
         if use is not None and use.value != above[0].value:
-            message = f"{use.value!r} is not what {parent.value!r} uses, {above[0].value!r}. Options of one part do not fit another."
+            message = (
+                f"{use.value!r} is not what {parent.value!r} uses, {above[0].value!r}. Options of one part do not fit another."
+            )
             self._wrong(use.mark, f"{path}.use", message)
             return None
         return use or above[0], above[1] | own
@@ -206,11 +217,12 @@ def _mark_at(component: ResolvedComponent, whole: Node, place: tuple[str | int, 
     return first.at(place[1:]) if len(place) > 1 else first.mark
 
 
-def _plain(value: Any) -> Any:
+def plain_default(value: Any) -> Any:
+    """A default as a JSON value."""
     if isinstance(value, Asset):
         return value.source
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain_default(one) for one in value]
     return value if isinstance(value, (str, int, float, bool, dict, type(None))) else getattr(value, "source", str(value))

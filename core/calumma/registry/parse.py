@@ -1,4 +1,4 @@
-"""YAML to nodes, from the parser's events: bounded in size, depth and expansion, so that no file can hang or crash a command."""
+"""YAML to nodes, from the parser's events: bounded in size, depth and expansion, so that no file hangs or crashes us."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from calumma.registry.nodes import Mark, Node
 MAX_BYTES = 1 << 20
 MAX_NODES = 50_000
 MAX_DEPTH = 48
+_MOST_SHOWN = 50
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
@@ -88,7 +89,9 @@ def registry_error(problems: Iterable[Problem], fix: str = "") -> RegistryError:
     found = list(dict.fromkeys(problems))
     if len(found) == 1:
         return RegistryError(str(found[0]), fix, found)
-    lines = "".join(f"\n  {problem}" for problem in found)
+    lines = "".join(f"\n  {problem}" for problem in found[:_MOST_SHOWN])
+    if len(found) > _MOST_SHOWN:
+        lines += f"\n  ... and {len(found) - _MOST_SHOWN} more"
     return RegistryError(f"There are {len(found)} mistakes:{lines}", fix, found)
 
 
@@ -104,7 +107,7 @@ class _Composer:
     def __init__(self, where: Mark) -> None:
         self.where = where
         self.problems: list[Problem] = []
-        self.anchors: dict[str, Node | None] = {}
+        self.anchors: dict[str | None, Node | None] = {}
         self.count = 0
 
     def compose(self, events: Iterator[Any]) -> Node | None:

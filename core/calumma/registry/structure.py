@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,21 @@ SECTIONS = ("calumma", "include", "plugins", "banks", "components", "pipelines")
 PLUGIN_LISTS = ("use", "local", "block")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.+-]*")
 _MAX_FILES = 64
+
+
+class Enough(Exception):  # noqa: N818  (no error: the end of looking for errors)
+    """There are more problems than anybody reads."""
+
+
+class Problems(list[Problem]):
+    """Problems found so far. Appending raises Enough at `most`, so that no file keeps us busy with its mistakes."""
+
+    most = 200
+
+    def append(self, problem: Problem) -> None:
+        super().append(problem)
+        if len(self) >= self.most:
+            raise Enough
 
 
 @dataclass
@@ -38,7 +54,7 @@ class Registry:
     components: dict[str, dict[str, Node]] = field(default_factory=dict)
     pipelines: dict[str, Node] = field(default_factory=dict)
     kinds: dict[str, Mark] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
 
 def shipped() -> Path:
@@ -59,7 +75,8 @@ def read(file: Path | str) -> Registry:
     """
     registry = Registry(Path(file))
     root, problems = parse_file(registry.file)
-    _Reader(registry).take(root, problems, ())
+    with contextlib.suppress(Enough):
+        _Reader(registry).take(root, problems, ())
     return registry
 
 
@@ -167,9 +184,11 @@ class _Reader:
         if not isinstance(node.value, list):
             self._problem(node.mark, path, f"should be a list, not {node.plain()!r:.80}.")
             return []
-        words = [one for one in node.value if isinstance(one.value, str) and one.value.strip()]
+        words = []
         for one in node.value:
-            if one not in words:
+            if isinstance(one.value, str) and one.value.strip():
+                words.append(one)
+            else:
                 self._problem(one.mark, path, f"should be a list of words, not of {one.plain()!r:.80}.")
         return words
 
@@ -193,4 +212,10 @@ def check_bank(block: Node, path: str, problems: list[Problem]) -> bool:
 def fail_on(problems: list[Problem], fix: str = "") -> None:
     """Raises RegistryError where there are problems."""
     if problems:
-        raise registry_error(problems, fix)
+        raise registry_error(problems, fix or _remedy(problems[0]))
+
+
+def _remedy(problem: Problem) -> str:
+    if not problem.line:
+        return ""
+    return f"Correct it; `calumma registry validate {problem.file}` checks it again."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from calumma.documents import Vocabulary
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from calumma.documents import Vocabulary
 
 SizeName = Literal["350m", "760m", "7b"]
 SIZES: dict[str, dict[str, int]] = {

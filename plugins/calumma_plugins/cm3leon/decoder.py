@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
+from torch import Tensor
+
 from calumma.documents import CM3LeonLayout, IntArray, Layout
 from calumma.errors import InputError, MismatchError
 from calumma.interfaces import (
@@ -21,8 +23,6 @@ from calumma.interfaces import (
     State,
     TextTokenizer,
 )
-from torch import Tensor
-
 from calumma_plugins.cm3leon.config import ModelConfig
 from calumma_plugins.cm3leon.model import Cache, Transformer
 from calumma_plugins.cm3leon.options import CM3LeonDecoderOptions

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from calumma.interfaces import Asset, Options
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
+from calumma.interfaces import Asset, Options
 from calumma_plugins.cm3leon.config import SIZES, ModelConfig, SizeName
 
 MEANING: JsonDict = {"meaning": True}

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calumma.errors import AssetError
-from calumma.interfaces import Dtype
 from pydantic import ValidationError
 
+from calumma.errors import AssetError
+from calumma.interfaces import Dtype
 from calumma_plugins.cm3leon.config import ModelConfig
 
 if TYPE_CHECKING:

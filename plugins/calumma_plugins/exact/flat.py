@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+
 from calumma.documents import IntArray
 from calumma.errors import AssetError, InputError
 from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
-
 from calumma_plugins.exact.options import FlatOptions
 
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Self
 
 import faiss
 import numpy as np
+
 from calumma.documents import IntArray
 from calumma.errors import AssetError, ComponentError, InputError
 from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
-
 from calumma_plugins.faiss.options import FaissOptions
 
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self
 
 import hnswlib
 import numpy as np
+
 from calumma.documents import BoolArray, IntArray
 from calumma.errors import AssetError, InputError
 from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
-
 from calumma_plugins.hnswlib.options import HNSWOptions
 
 SEED = 100

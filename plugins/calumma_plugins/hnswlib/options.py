@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from calumma.interfaces import Options
 from pydantic import Field
+
+from calumma.interfaces import Options
 
 
 class HNSWOptions(Options):

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+
 from calumma.documents import IntArray
 from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability
 from calumma.interfaces import Options as OptionsBase
-
 from calumma_plugins.none.options import NothingOptions
 
 

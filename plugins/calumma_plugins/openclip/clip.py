@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from calumma.documents import Pixels
-from calumma.errors import AssetError, ComponentError
-from calumma.interfaces import Device, Dtype, Embedder, Vectors
 from PIL import Image
 from torch.nn import functional
 
+from calumma.documents import Pixels
+from calumma.errors import AssetError, ComponentError
+from calumma.interfaces import Device, Dtype, Embedder, Vectors
 from calumma_plugins.openclip.config import CLIPConfig, read_config
 from calumma_plugins.openclip.options import CLIPOptions
 

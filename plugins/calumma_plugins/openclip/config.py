@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calumma.errors import AssetError, ComponentError
 from safetensors import SafetensorError, safe_open
 
+from calumma.errors import AssetError, ComponentError
 from calumma_plugins.openclip.options import CLIPOptions
 
 

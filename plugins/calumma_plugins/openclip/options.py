@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from calumma.interfaces import Asset, Options
 from pydantic import Field, model_validator
+
+from calumma.interfaces import Asset, Options
 
 MEANING: dict[str, Any] = {"meaning": True}
 

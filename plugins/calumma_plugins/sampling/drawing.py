@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+
 from calumma.documents import IntArray
 from calumma.errors import FailedError
 from calumma.interfaces import Noise

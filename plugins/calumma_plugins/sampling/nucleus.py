@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+
 from calumma.documents import CONDITIONAL, Constraint, IntArray, Modality
 from calumma.errors import ComponentError
 from calumma.interfaces import Decoder, Noise, Options, Progress, Rule, Sampler, State
-
 from calumma_plugins.sampling.drawing import draw
 from calumma_plugins.sampling.options import (
     GuidanceOptions,

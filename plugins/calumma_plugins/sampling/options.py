@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from calumma.interfaces import Options, Part
 from pydantic import Field
 from pydantic.config import JsonDict
+
+from calumma.interfaces import Options, Part
 
 MEANING: JsonDict = {"meaning": True}
 

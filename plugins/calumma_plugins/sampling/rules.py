@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-from calumma.documents import CONDITIONAL, UNCONDITIONAL, IntArray
-from calumma.interfaces import Options, Rule
 from torch import Tensor
 
+from calumma.documents import CONDITIONAL, UNCONDITIONAL, IntArray
+from calumma.interfaces import Options, Rule
 from calumma_plugins.sampling.options import GuidanceOptions, TemperatureOptions, TopKOptions, TopPOptions
 
 OUT = -torch.inf

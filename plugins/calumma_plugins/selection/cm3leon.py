@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
 from calumma.documents import Document
 from calumma.interfaces import DocumentStore, Hits, Noise, Query, Retrieved, Selection, Vectors
-
 from calumma_plugins.selection.options import CM3LeonOptions
 
 DROPOUT = 11  # the purpose under which noise is drawn

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from calumma.interfaces import Options
 from pydantic import Field
+
+from calumma.interfaces import Options
 
 MEANING: dict[str, Any] = {"meaning": True}
 

@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 
 import torch
-from calumma.errors import AssetError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+
+from calumma.errors import AssetError
 
 log = logging.getLogger(__name__)
 

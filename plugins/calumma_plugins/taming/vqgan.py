@@ -9,12 +9,12 @@ import contextlib
 import io
 
 import torch
-from calumma.errors import AssetError, InputError
-from calumma.interfaces import Device, Dtype, ImageTokenizer
 from taming.modules.diffusionmodules.model import Decoder, Encoder
 from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 from torch import nn
 
+from calumma.errors import AssetError, InputError
+from calumma.interfaces import Device, Dtype, ImageTokenizer
 from calumma_plugins.taming.checkpoint import read_state_dict
 from calumma_plugins.taming.config import VQGANConfig, read_config
 from calumma_plugins.taming.options import VQGANOptions

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 
-from calumma.errors import AssetError, InputError
-from calumma.interfaces import Device, Dtype, TextTokenizer
 from tokenizers import Tokenizer
 
+from calumma.errors import AssetError, InputError
+from calumma.interfaces import Device, Dtype, TextTokenizer
 from calumma_plugins.tokenizers.options import BPEOptions
 
 # Code points 0..255, then one of each UTF-8 lead byte: together every byte that UTF-8 can hold.

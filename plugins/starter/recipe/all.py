@@ -51,7 +51,7 @@ def main() -> None:
     step(args.work / "decoder.safetensors", "train_decoder.py", *work, *minutes("decoder"))
     ASSETS.mkdir(parents=True, exist_ok=True)
     for name in ("tokenizer.safetensors", "embedder.safetensors", "bpe.json", "decoder.safetensors"):
-        shutil.copy(args.work / name, ASSETS / name)
+        shutil.copyfile(args.work / name, ASSETS / name)
     step(ASSETS / "held-out", "banks.py", *work)
 
 

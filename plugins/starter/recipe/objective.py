@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from calumma.documents.layout import TokenSequence
 from calumma.documents.spans import Span, move, segments
 from calumma.documents.vocabulary import Vocabulary

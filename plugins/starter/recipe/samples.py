@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file
+from torch import Tensor
+
 from calumma.documents.layout import TokenSequence
 from calumma.documents.vocabulary import Vocabulary
 from objective import cm3
-from safetensors.numpy import load_file
-from torch import Tensor
 
 MOST_RETRIEVED = 2
 

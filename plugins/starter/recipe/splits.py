@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 
 import numpy as np
+
 from sources import Record
 
 UNSEEN_SHARE = 0.06  # of concepts
@@ -72,9 +73,7 @@ def name_leaks(records: list[Record], splits: list[str]) -> dict[int, str]:
             if record.style != "clipart":
                 held_emoji |= {words(record.concept)}
     held_captions = {
-        (words(record.name), record.style)
-        for record, split in zip(records, splits, strict=True)
-        if split == "new-style"
+        (words(record.name), record.style) for record, split in zip(records, splits, strict=True) if split == "new-style"
     }
     by_word: dict[str, set[frozenset[str]]] = defaultdict(set)
     for name in held_names:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from corpus import load_corpus
 from fetch import WORK
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 VOCABULARY = 4096
 STYLES = ("noto", "twitter", "fluent", "openmoji", "clipart")
@@ -70,7 +71,8 @@ def main() -> None:
     tokenizer = train(args.work)
     rows = load_corpus(args.work).rows
     lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch([row["text"] for row in rows])]
-    print(f"bpe: {tokenizer.get_vocab_size()} entries; captions of {sum(lengths) / len(lengths):.1f} tokens, {max(lengths)} at most")
+    mean = sum(lengths) / len(lengths)
+    print(f"bpe: {tokenizer.get_vocab_size()} entries; captions of {mean:.1f} tokens, {max(lengths)} at most")
 
 
 if __name__ == "__main__":

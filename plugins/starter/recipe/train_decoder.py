@@ -12,12 +12,13 @@ import json
 
 import numpy as np
 import torch
-from loop import Average, Clock, cosine, load, log, parser, save
-from calumma_plugins.cm3leon.model import Transformer
-from model import CONFIG, export, vocabulary
-from samples import Batch, Shard, batches, pad
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from calumma_plugins.cm3leon.model import Transformer
+from loop import Average, Clock, cosine, load, log, parser, save
+from model import CONFIG, export, vocabulary
+from samples import Batch, Shard, batches, pad
 
 MUON_LR = 2e-3
 ADAM_LR = 2e-3
@@ -147,8 +148,11 @@ def train(args) -> None:
             save(path, checkpoint())
     save(path, checkpoint())
     export(average.module, args.work)
-    report = {f"{name}, {k} retrieved": round(evaluate(average.module, s, 400, k, args.device), 3)
-              for name, s in (("train", shard), ("held-out", held)) for k in range(3)}
+    report = {
+        f"{name}, {k} retrieved": round(evaluate(average.module, s, 400, k, args.device), 3)
+        for name, s in (("train", shard), ("held-out", held))
+        for k in range(3)
+    }
     log(f"image loss in nats per id: {json.dumps(report)}")
 
 

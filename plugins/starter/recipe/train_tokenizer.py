@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from corpus import load_corpus
-from loop import Average, Clock, cosine, load, log, parser, save, shuffled_batches
-from perceptual import Lpips
 from PIL import Image
 from safetensors.torch import save_file
 from taming.modules.diffusionmodules.model import Decoder, Encoder
 from taming.modules.vqvae.quantize import VectorQuantizer2
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from corpus import load_corpus
+from loop import Average, Clock, cosine, load, log, parser, save, shuffled_batches
+from perceptual import Lpips
 
 CONFIG = {
     "embed_dim": 32,
