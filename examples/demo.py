@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
 
 import calumma
@@ -12,15 +13,15 @@ from calumma.documents.pictures import write_png
 from calumma.pipeline.sheet import contact_sheet
 
 PROMPTS = [
-    "a red apple, noto style",
+    "red apple, noto style",
     "pizza, fluent style",
     "red heart, twitter style",
     "grinning face, noto style",
     "sun with face, openmoji style",
     "fire, fluent style",
-    "tiger face, twitter style",
+    "butterfly, twitter style",
     "deciduous tree, openmoji style",
-    "automobile, noto style",
+    "rainbow, noto style",
     "soccer ball, twitter style",
 ]
 
@@ -41,7 +42,8 @@ def main() -> None:
         for result in results:
             result.save(arguments.out / name)
         title = "With retrieved documents (left)" if name == "default" else "The same prompts and seeds without retrieval"
-        sheets[name] = write_png(arguments.out / f"{name}.png", contact_sheet(results, title))
+        sheets[name] = arguments.out / f"{name}.png"
+        write_png(sheets[name], np.asarray(contact_sheet(results, title)))
     for name, path in sheets.items():
         print(f"{name:>14}: {path.resolve()}")
 

@@ -29,7 +29,7 @@ from calumma.documents.pictures import read_picture
 
 
 def caption(
-    picture: Annotated[Path, typer.Argument(help="The picture to describe.")],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The picture to describe.")],
     n: CountOption = 1,
     registry: RegistryOption = None,
     pipeline: PipelineOption = "default",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help='What to draw, such as "a red apple, noto style".')],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help='What to draw, such as "a red apple, noto style".')],
     n: CountOption = 1,
     out: OutOption = Path("out"),
     registry: RegistryOption = None,

@@ -31,7 +31,7 @@ from calumma.documents.pictures import read_picture
 
 
 def infill(
-    picture: Annotated[Path, typer.Argument(help="The picture to change.")],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The picture to change.")],
     box: Annotated[str, typer.Option("--box", metavar="X0,Y0,X1,Y1", help="In the picture's pixels; X1 and Y1 exclusive.")],
     prompt: Annotated[str, typer.Option("--prompt", help="What the whole picture shows.")],
     n: CountOption = 1,

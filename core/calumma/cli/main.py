@@ -72,11 +72,8 @@ def run() -> None:
         if hasattr(error, "format_message"):  # click's own, which typer may bring under another name
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "calumma"
-            said = str(error.format_message())
-            message = "No verb is given." if type(error).__name__ == "NoArgsIsHelpError" else said
-            message += "" if message.endswith((".", "?", "!")) else "."
-            error = InputError(
-                message.removesuffix("." if message.endswith("?.") else "\0"), f"`{path} --help` says how it is called."
-            )
+            said = "No verb is given" if type(error).__name__ == "NoArgsIsHelpError" else str(error.format_message())
+            said += "" if said.endswith((".", "?")) else "."
+            error = InputError(said, f"`{path} --help` says how it is called.")
         fail(error, as_json, debug)
     sys.exit(code if isinstance(code, int) else 0)

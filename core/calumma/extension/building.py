@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from calumma.errors import CalummaError, ComponentError
-from calumma.extension.nearest import suggestion
+from calumma.extension.nearest import nearest, suggestion
 from calumma.extension.specs import ComponentSpec
 from calumma.interfaces import Asset, Component, Options, Part
 
@@ -74,12 +74,17 @@ def validated(cls: type[Options], options: Mapping[str, Any] | Options, name: st
 
 def mistakes(error: ValidationError, cls: type[BaseModel]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """(path, sentence) of each mistake; the sentence says the value and what is valid."""
-    for one in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    unknown = [str(one["loc"][-1]) for one in found if one["type"] == "extra_forbidden"][:20]
+    meant = {nearest(word, cls.model_fields) for word in unknown}
+    for one in found:
         path, value = one["loc"], f"{one.get('input')!r:.80}"
         if one["type"] == "extra_forbidden":
             names = list(_fields_at(cls, path[:-1]))
             sentence = f"unknown option {path[-1]!r}. {suggestion(str(path[-1]), names, 'options')}"
         elif one["type"] == "missing":
+            if path[-1] in meant:  # it is there, misspelt, and named so
+                continue
             sentence = f"the option {path[-1]!r} is missing."
         elif one["type"] == "literal_error":
             words = [word.strip("'") for word in str(one["ctx"]["expected"]).replace(" or ", ", ").split(", ")]

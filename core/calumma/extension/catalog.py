@@ -147,9 +147,9 @@ class Catalog:
         plugin = id.partition("/")[0]
         if any(info.name == plugin for info in self._plugins):
             found = [spec for spec in self.require(plugin).components if spec.name == id]
+            self.kind(kind)
             for spec in found:
                 if spec.kind == kind:
-                    self.kind(kind)
                     return spec
             if found:
                 raise ComponentError(

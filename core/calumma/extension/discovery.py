@@ -52,7 +52,7 @@ def discover(blocked: frozenset[str] = frozenset(), local: Sequence[Path] = ()) 
         if plugin.name in blocked:
             plugin = replace(plugin, status="blocked", reason="left out by `plugins: block:` or CALUMMA_BLOCK")
         elif plugin.status == "available" and len(rivals) > 1:
-            owners = " and ".join(str(rival.file or rival.distribution) for rival in rivals)
+            owners = " and ".join(sorted(str(rival.file or rival.distribution) for rival in rivals))
             plugin = replace(plugin, status="conflict", reason=f"{owners} both offer a plugin named {plugin.name!r}")
         answer.append(plugin)
     return sorted(answer, key=lambda plugin: (plugin.name, plugin.distribution))

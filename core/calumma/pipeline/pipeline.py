@@ -147,6 +147,8 @@ class Pipeline:
         for prompt in prompts:
             if not prompt.strip():
                 raise InputError("The prompt is empty.", 'Say what to draw, such as "a red apple, noto style".')
+        if retrieved is not None and len(retrieved) != len(prompts):
+            raise InputError(f"{len(retrieved)} lists were retrieved for {len(prompts)} prompts.", "Give one for each.")
         grid = self.image_tokenizer.grid(*self.image_tokenizer.resolution)
         documents = [tasks.text_to_image(prompt.strip(), grid) for prompt in prompts]
         return self._run("generate", documents, n, seed, retrieved, batch, on_progress)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from calumma.errors import InputError
+from calumma.documents.pictures import write_bytes
 from calumma.interfaces import Component, sha256_of
 
 _ALWAYS = ("calumma", "calumma-starter", "torch", "numpy", "pillow")
@@ -41,12 +41,6 @@ def versions(distributions: Iterable[str] = ()) -> dict[str, str]:
 
 
 def write_json(path: Path, value: object) -> Path:
-    """Writes JSON whole or not at all. Raises InputError where the folder cannot be written."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.", "Choose another --out folder.") from error
+    """Writes JSON whole or not at all. Raises InputError where it cannot be written."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
     return path

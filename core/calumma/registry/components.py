@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ class ResolvedComponent:
 
     Attributes:
         name: its name in the registry; its id where it has none.
-        nodes: option -> the node that set it. parts: option -> the components that the option takes, in order.
+        nodes: option -> the node that set it. keys: option -> where its name was written.
+        parts: option -> the components that the option takes, in order.
         mark: where it was chosen.
         defaults: option -> default, for options that nobody set.
     """
@@ -48,6 +49,7 @@ class ResolvedComponent:
     spec: ComponentSpec
     parts: Mapping[str, tuple[ResolvedComponent, ...]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, Mark] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Components:
     def named(self, kind: str, name: str, mark: Mark, path: str, within: tuple[str, ...] = ()) -> ResolvedComponent | None:
         """A component of the registry by name, or by id with its defaults. None where there is a problem."""
         if "/" in name:
-            return self._made(kind, name, name, {}, mark, mark, path, within)
+            return self._made(kind, name, name, {}, {}, mark, mark, path, within)
         there = self.registry.components.get(kind, {})
         if name not in there:
             self._wrong(mark, path, f"there is no {kind} {name!r}. {suggestion(name, there, f'components of kind {kind!r}')}")
@@ -100,9 +102,9 @@ class Components:
         merged = self._extended(kind, block, path, ())
         if merged is None:
             return None
-        use, nodes = merged
+        use, nodes, keys = merged
         id = str(use.value)
-        return self._made(kind, id, name or id, nodes, block.mark, use.mark, path, within)
+        return self._made(kind, id, name or id, nodes, keys, block.mark, use.mark, path, within)
 
     def choice(self, kind: str, node: Node, path: str, within: tuple[str, ...] = ()) -> ResolvedComponent | None:
         """A component as a pipeline or a part names it: a name, an id, or a block."""
@@ -136,23 +138,30 @@ class Components:
             for name, info in cls.model_fields.items()
             if not info.is_required()
         }
-        return ResolvedComponent(
-            component.kind, component.id, component.name, component.nodes, component.mark, component.spec, parts, defaults
-        )
+        return replace(component, parts=parts, defaults=defaults)
 
     def _check(self, cls: type[Options], component: ResolvedComponent, path: str) -> None:
-        whole = Node(dict(component.nodes), component.mark, {name: node.mark for name, node in component.nodes.items()})
+        whole = Node(dict(component.nodes), component.mark, component.keys)
         try:
             cls.model_validate(whole.plain())
         except ValidationError as error:
             for place, message in mistakes(error, cls):
                 where = ".".join(map(str, [path, *place]))
-                self._wrong(_mark_at(component, whole, place), where, message)
+                self._wrong(_mark_of(component, place, message), where, message)
         except (RecursionError, OverflowError, TypeError, ValueError) as error:
             self._wrong(component.mark, path, f"its options cannot be checked: {error}.")
 
     def _made(
-        self, kind: str, id: str, name: str, nodes: dict[str, Node], mark: Mark, use: Mark, path: str, within: tuple[str, ...]
+        self,
+        kind: str,
+        id: str,
+        name: str,
+        nodes: dict[str, Node],
+        keys: dict[str, Mark],
+        mark: Mark,
+        use: Mark,
+        path: str,
+        within: tuple[str, ...],
     ) -> ResolvedComponent | None:
         self._budget -= 1
         if self._budget < 0 or len(within) > MAX_DEPTH:
@@ -164,11 +173,14 @@ class Components:
             known = self.catalog.loads(id.partition("/")[0])
             (self.problems if known else self.absent).append(use.problem(path, str(error)))
             return None
-        return self.options(ResolvedComponent(kind, id, name, nodes, mark, spec), path, within)
+        return self.options(ResolvedComponent(kind, id, name, nodes, mark, spec, keys=keys), path, within)
 
-    def _extended(self, kind: str, block: Node, path: str, seen: tuple[str, ...]) -> tuple[Node, dict[str, Node]] | None:
-        """(the node of `use`, options) of a block with what it extends."""
+    def _extended(
+        self, kind: str, block: Node, path: str, seen: tuple[str, ...]
+    ) -> tuple[Node, dict[str, Node], dict[str, Mark]] | None:
+        """(the node of `use`, options, where their names stand) of a block with what it extends."""
         own = {key: node for key, node in block.items() if key not in ("use", "extends", "kind")}
+        keys = {key: block.key_mark(key) for key in own}
         use, parent = block.get("use"), block.get("extends")
         if use is not None and not (isinstance(use.value, str) and "/" in use.value):
             known = [spec.name for spec in self.catalog.components(kind)]
@@ -180,7 +192,7 @@ class Components:
                 likely = suggestion("use", [key for key in own if key in _LIKE_USE], "keys").partition("There")[0]
                 self._wrong(block.mark, path, f"`use: plugin/component` is missing. {likely}".rstrip())
                 return None
-            return use, own
+            return use, own, keys
         there = self.registry.components.get(kind, {})
         if not isinstance(parent.value, str) or parent.value not in there:
             hint = suggestion(str(parent.value), there, f"components of kind {kind!r}")
@@ -201,7 +213,7 @@ class Components:
             )
             self._wrong(use.mark, f"{path}.use", message)
             return None
-        return use or above[0], above[1] | own
+        return use or above[0], above[1] | own, above[2] | keys
 
     def _wrong(self, mark: Mark, path: str, message: str) -> None:
         self.problems.append(mark.problem(path, message))
@@ -210,11 +222,14 @@ class Components:
 _LIKE_USE = ("uses", "used", "us", "ues", "Use", "USE", "component", "id")
 
 
-def _mark_at(component: ResolvedComponent, whole: Node, place: tuple[str | int, ...]) -> Mark:
+def _mark_of(component: ResolvedComponent, place: tuple[str | int, ...], message: str) -> Mark:
+    """Where a mistake stands: at the name of an unknown option, else at its value."""
     if not place or str(place[0]) not in component.nodes:
         return component.mark
     first = component.nodes[str(place[0])]
-    return first.at(place[1:]) if len(place) > 1 else first.mark
+    if len(place) > 1:
+        return first.at(place[1:])
+    return component.keys.get(str(place[0]), first.mark) if message.startswith("unknown") else first.mark
 
 
 def plain_default(value: Any) -> Any:

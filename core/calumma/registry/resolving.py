@@ -67,8 +67,6 @@ def validate(
     components = Components(registry, _catalog(catalog, allow_local, use))
     with contextlib.suppress(Enough):
         _check(components)
-        for name in registry.pipelines:
-            Pipelines(components).check_own(name)
     return _ordered([*registry.problems, *components.problems, *components.absent], registry.file)
 
 
@@ -90,17 +88,16 @@ def resolve(
         bank: a bank's name, or a path.
         catalog: extended by the registry's `plugins:` section; a new one where None.
 
-    Raises RegistryError with every mistake of the file's structure, of all its components, and of this pipeline. A component
-    whose plugin is not installed counts only where this pipeline uses it.
+    Raises RegistryError with every mistake of the file and the flags. A component whose plugin is not installed counts only
+    where this pipeline uses it.
     """
     registry = read(file)
     components = Components(registry, _catalog(catalog, allow_local, use))
     slots: dict[str, Node] = {}
     chosen: dict[str, ResolvedComponent] = {}
     with contextlib.suppress(Enough):
-        _check(components)
+        pipelines = _check(components)
         components.absent.clear()  # of those that this pipeline does not use
-        pipelines = Pipelines(components)
         slots = _slots(pipelines, pipeline, dict(swap or {}) | ({} if bank is None else {"bank": bank}), bank is not None)
         chosen = _chosen(pipelines, pipeline, slots)
         chosen = _set(components, chosen, slots, dict(set or {}))
@@ -142,8 +139,8 @@ def _take_plugins(components: Components) -> None:
                 components.problems.append(node.mark.problem(f"plugins.{section}[{i}]", str(error)))
 
 
-def _check(components: Components) -> None:
-    """Takes the plugins in and checks every component of the registry."""
+def _check(components: Components) -> Pipelines:
+    """Takes the plugins in and checks every component and every pipeline of the registry."""
     _take_plugins(components)
     for kind, blocks in components.registry.components.items():
         try:
@@ -153,6 +150,10 @@ def _check(components: Components) -> None:
             continue
         for name, block in blocks.items():
             components.named(kind, name, block.mark, f"components.{kind}.{name}")
+    pipelines = Pipelines(components)
+    for name in components.registry.pipelines:
+        pipelines.check_own(name)
+    return pipelines
 
 
 def _slots(pipelines: Pipelines, name: str, swap: Mapping[str, Any], by_bank: bool) -> dict[str, Node]:
@@ -217,7 +218,8 @@ def _set(
             nodes[path[0]] = _put(nodes.get(path[0]), path[1:], node, mark)
     answer = dict(chosen)
     for slot, nodes in changed.items():
-        found = components.options(replace(chosen[slot], nodes=nodes), slot)
+        keys = {option: chosen[slot].keys.get(option, node.mark) for option, node in nodes.items()}
+        found = components.options(replace(chosen[slot], nodes=nodes, keys=keys), slot)
         answer[slot] = found or chosen[slot]
     return answer
 
@@ -231,7 +233,7 @@ def _put(old: Node | None, path: list[str], value: Node, mark: Mark) -> Node:
         entries = {"use": old}  # `--set slot.part.option`, where the part is an id
     entries[path[0]] = _put(entries.get(path[0]), path[1:], value, mark)
     keys = dict(old.keys or {}) if old is not None else {}
-    return Node(entries, old.mark if old is not None else mark, keys | {path[0]: mark})
+    return Node(entries, old.mark if old is not None and len(entries) > 1 else mark, keys | {path[0]: mark})
 
 
 def _ordered(problems: Iterable[Problem], file: Path) -> list[Problem]:

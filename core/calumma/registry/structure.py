@@ -202,6 +202,8 @@ def check_bank(block: Node, path: str, problems: list[Problem]) -> bool:
         if key != "path":
             problems.append(block.key_mark(key).problem(f"{path}.{key}", f"unknown key {key!r}. Did you mean 'path'?"))
     where = block.get("path")
+    if where is None and block.value:
+        return False
     if where is None or not isinstance(where.value, str) or not where.value.strip():
         mark = block.mark if where is None else where.mark
         problems.append(mark.problem(f"{path}.path", "the path of the bank is missing, or is no text."))

@@ -138,24 +138,24 @@ def measure(registry: str, lpips: Lpips, drawings: int, seed: int, batch: int) -
 
 
 def choose(bank: calumma.Bank, split: str | None, count: int, rng: np.random.Generator) -> list[Example]:
-    """`count` captions drawn by `rng`, each with its gallery: the true picture and 99 others of the same style and split."""
+    """`count` captions drawn by `rng`; a gallery is the true picture and 99 others of its style and split.
+
+    The others come from one pool of 100 a style, so that features of few pictures are needed. A style with fewer than 100
+    pictures in the split is left out.
+    """
     keys = bank.keys.tolist()
-    documents = bank.documents(keys)
-    of_style: dict[str, list[int]] = {}
-    usable = []
-    for key, document in zip(keys, documents, strict=True):
+    of_style: dict[str, list[tuple[int, Document]]] = {}
+    for key, document in zip(keys, bank.documents(keys), strict=True):
         if split is None or document.metadata.get("split") == split:
-            of_style.setdefault(str(document.metadata["style"]), []).append(int(key))
-            usable.append((int(key), document))
-    usable = [(key, one) for key, one in usable if len(of_style[str(one.metadata["style"])]) >= GALLERY - 2]
-    picked = rng.choice(len(usable), min(count, len(usable)), replace=False)
+            of_style.setdefault(str(document.metadata["style"]), []).append((key, document))
+    of_style = {style: rows for style, rows in sorted(of_style.items()) if len(rows) >= GALLERY}
+    pools = {style: rng.choice([key for key, _ in rows], GALLERY, replace=False).tolist() for style, rows in of_style.items()}
+    usable = [(key, document, style) for style, rows in of_style.items() for key, document in rows]
     examples = []
-    for index in picked:
-        key, document = usable[index]
-        style = str(document.metadata["style"])
-        others = [other for other in of_style[style] if other != key]
-        size = min(GALLERY - 1, len(others))
-        examples.append(Example(key, document.text, style, [key, *rng.choice(others, size, replace=False).tolist()]))
+    for index in rng.choice(len(usable), min(count, len(usable)), replace=False):
+        key, document, style = usable[index]
+        others = [other for other in pools[style] if other != key][: GALLERY - 1]
+        examples.append(Example(key, document.text, style, [key, *others]))
     return examples
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from calumma.documents.layout import TokenSequence
@@ -20,6 +21,7 @@ from calumma.documents.vocabulary import Vocabulary
 from objective import cm3
 
 MOST_RETRIEVED = 2
+REWORDED = 1 / 3  # share of samples whose caption is worded as a user might
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,22 @@ class Shard:
         self._offsets = data["text_offsets"]
         self._codes = data["image_codes"].astype(np.int64)
         self._bank = bank or self
+        self._wordings: list[list[np.ndarray]] | None = None
+
+    def reword(self, corpus: Sequence[dict], tokenizer: Tokenizer) -> None:
+        """Let `wording` draw other forms of the captions: prompts come without a style, and with articles."""
+        forms = [
+            [form.format(**corpus[row]) for row in self.rows]
+            for form in ("{name}", "a {name}", "a {name}, {style} style", "the {name}, {style} style")
+        ]
+        encoded = [[np.array(one.ids, np.int64) for one in tokenizer.encode_batch(texts)] for texts in forms]
+        self._wordings = [list(wordings) for wordings in zip(*encoded, strict=True)]
+
+    def wording(self, index: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Another form of a caption's ids, or None for the caption as it is (2 of 3 times, and always unless `reword`)."""
+        if self._wordings is None or rng.random() > REWORDED:
+            return None
+        return self._wordings[index][int(rng.integers(len(self._wordings[index])))]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -68,10 +86,10 @@ class Shard:
             parts += [self._bank.text(document), brk, self._bank.image(document), brk]
         return parts
 
-    def sequence(self, index: int, documents: Sequence[int]) -> TokenSequence:
-        """The whole sample, unmasked, as `CM3LeonLayout.encode` writes it."""
+    def sequence(self, index: int, documents: Sequence[int], text: np.ndarray | None = None) -> TokenSequence:
+        """The whole sample, unmasked, as `CM3LeonLayout.encode` writes it; `text` replaces the caption's ids."""
         before = self.prefix(documents)
-        text, image = self.text(index), self.image(index)
+        text, image = self.text(index) if text is None else text, self.image(index)
         ids = np.concatenate([*before, text, [self.vocabulary.break_], image, [self.vocabulary.eos]])
         start = sum(len(part) for part in before)
         part = np.full(len(ids), -1)
@@ -102,7 +120,7 @@ def batches(shard: Shard, tokens: int, seed: int, context: int, pool: int = 1024
             made = []
             for index in order[at : at + pool].tolist():
                 documents = shard.retrieved(index, int(rng.integers(MOST_RETRIEVED + 1)), rng)
-                sample = cm3(shard.sequence(index, documents), shard.vocabulary, rng)
+                sample = cm3(shard.sequence(index, documents, shard.wording(index, rng)), shard.vocabulary, rng)
                 if len(sample) <= context:
                     made.append(sample)
             made.sort(key=len)

@@ -12,10 +12,12 @@ import json
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calumma_plugins.cm3leon.model import Transformer
+from corpus import load_corpus
 from loop import Average, Clock, cosine, load, log, parser, save
 from model import CONFIG, export, vocabulary
 from samples import Batch, Shard, batches, pad
@@ -100,6 +102,7 @@ def train(args) -> None:
     """The whole run and the export."""
     torch.manual_seed(args.seed)
     shard = Shard(args.work / "train.safetensors", vocabulary)
+    shard.reword(load_corpus(args.work).rows, Tokenizer.from_file(str(args.work / "bpe.json")))
     held = Shard(args.work / "held-out.safetensors", vocabulary, shard)
     master = Transformer(CONFIG).to(args.device)
     average = Average(master, 0.998)

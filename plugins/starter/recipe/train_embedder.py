@@ -32,6 +32,7 @@ MODEL = {
 PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"}
 PEAK_LR = 1.5e-3
 MUON_LR = 2e-3
+OPENINGS = ("a ", "a ", "an ", "the ", "one ", "a picture of a ", "a drawing of a ", "an image of ")
 ONE_STYLE = 0.5  # share of batches
 TEXT_LOSS = 0.5
 PATCH_DROPOUT = 0.5
@@ -57,6 +58,8 @@ def augment(row: dict, draw: random.Random) -> str:
     elif choice < 0.35:
         words = text.split()
         text = " ".join(word for word in words if draw.random() > 0.2) or text
+    if draw.random() < 0.3:
+        text = draw.choice(OPENINGS) + text
     if draw.random() < 0.75:
         text = f"{text}, {row['style']} style"
     return text
@@ -160,17 +163,26 @@ def train(args) -> None:
     batches = Batches(corpus, rows, args.batch, args.seed + step)
     log(f"embedder: {len(rows)} pictures, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
     first, started = step, clock.elapsed
+    vectors = None
+    if args.words_only:
+        model.lock_image_tower()
+        vectors = embed(model.eval(), images, corpus.rows, args.device)[0]
+        model.train()
+        clock = Clock(args.minutes)
     while clock.fraction < 1:
         fraction = clock.fraction
         for optimizer, peak in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = cosine(fraction, peak, warm_up=0.05)
+                group["lr"] = cosine(fraction, args.lr_scale * peak, warm_up=0.05)
         if fraction > WHOLE_PICTURES_FROM:
             model.visual.patch_dropout = nn.Identity()
         pick = next(batches)
         texts = tokenizer([augment(corpus.rows[i], draw) for _ in range(2) for i in pick]).to(args.device)
         with torch.autocast(args.device, dtype=torch.bfloat16):
-            seen = model.encode_image(pictures(images, pick, args.device, train=True), normalize=True)
+            if vectors is None:
+                seen = model.encode_image(pictures(images, pick, args.device, train=True), normalize=True)
+            else:
+                seen = vectors[pick].to(args.device)
             read = model.encode_text(texts, normalize=True)
         first_words, second_words = read.float().chunk(2)
         scale = model.logit_scale.exp()
@@ -229,6 +241,8 @@ def report(model: nn.Module, corpus, images: np.ndarray, args) -> None:
 def main() -> None:
     options = parser(__doc__, minutes=18, batch=128)
     options.add_argument("--init", type=Path, help="weights to start from instead of random ones")
+    options.add_argument("--words-only", action="store_true", help="train the text tower alone (with --init)")
+    options.add_argument("--lr-scale", type=float, default=1.0, help="factor on the learning rates")
     train(options.parse_args())
 
 
