@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,5 +58,5 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "200")
-    os.environ.pop("CALUMMA_BLOCK", None)
+    monkeypatch.delenv("CALUMMA_BLOCK", raising=False)
     return folder

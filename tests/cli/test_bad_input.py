@@ -46,7 +46,7 @@ FILL = ("infill", "{picture}", "--prompt", PROMPT, "--registry", "{tiny}", "--ou
 WRONG = {
     "an empty prompt": (("generate", " ", *DRAW[2:]), "prompt is empty"),
     "no prompt": (("generate",), "PROMPT"),
-    "a prompt beyond the context": (("generate", "square " * 300, *DRAW[2:]), "context of 256"),
+    "a prompt beyond the context": (("generate", "square " * 300, *DRAW[2:]), "the context has 256"),
     "a prompt that is no Unicode": (("generate", "a \udcff", *DRAW[2:]), "Unicode"),
     "weights that are not there": ((*DRAW, "--set", "decoder.weights=nowhere.safetensors"), "nowhere.safetensors"),
     "weights that are words": ((*DRAW, "--set", "decoder.weights={words}"), "words.png"),
@@ -132,7 +132,7 @@ def test_debug_shows_the_traceback(calumma: Calumma, given: dict[str, Path]) -> 
 
 
 def everything(folder: Path) -> set[Path]:
-    return {path for path in folder.rglob("*") if "_indices" not in path.parts}
+    return {path for path in folder.rglob("*") if "_indexes" not in path.parts}  # derived, and kept
 
 
 def test_a_run_that_is_interrupted_writes_nothing(
