@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calumma import Pipeline
-from calumma.errors import ComponentError, InputError, MismatchError, RegistryError
+from calumma.errors import AssetError, ComponentError, InputError, MismatchError, RegistryError
 
 from .tiny import CELL, CODES, SIDE
 
@@ -84,6 +86,19 @@ def test_without_retrieval_nothing_is_laid_before_and_no_bank_is_needed(pipeline
     assert same(bankless.generate(PROMPT, seed=2).tokens, drawn.tokens)
 
 
+def test_a_bank_that_is_not_there_matters_only_to_who_searches_or_names_it(registry: Path, tmp_path: Path) -> None:
+    import calumma
+
+    lost = tmp_path / "lost.yaml"
+    relative = os.path.relpath(registry, tmp_path)
+    lost.write_text(f"calumma: 1\ninclude: ['{relative}']\nbanks: {{tiny: {{path: gone}}}}\n")
+    assert calumma.load(lost, pipeline="no-retrieval").bank is None
+    with pytest.raises(AssetError, match="gone"):
+        calumma.load(lost)
+    with pytest.raises(AssetError, match="gone"):
+        calumma.load(lost, pipeline="no-retrieval", bank="tiny")
+
+
 def test_given_documents_stand_in_for_the_banks(pipeline: Pipeline) -> None:
     usual = pipeline.generate(PROMPT, seed=2)
     (given,) = pipeline.generate_many([PROMPT], seed=2, retrieved=[usual.retrieved])
@@ -148,7 +163,7 @@ def test_a_prompt_that_does_not_fit_the_context_is_refused(pipeline: Pipeline) -
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
-def test_a_device_that_is_not_there_is_refused(registry, device: str) -> None:
+def test_a_device_that_is_not_there_is_refused(registry: Path, device: str) -> None:
     import calumma
 
     with pytest.raises(InputError, match=device):

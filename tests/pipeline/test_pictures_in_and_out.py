@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calumma import Pipeline
@@ -60,6 +60,7 @@ def touched(box: tuple[int, int, int, int], height: int, width: int) -> np.ndarr
     return mask
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_the_cells_of_a_box_are_those_it_touches_exactly(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 400))

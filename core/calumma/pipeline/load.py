@@ -66,17 +66,18 @@ def load(
     file = default_registry() if registry is None else Path(registry)
     resolved = resolve(file, pipeline, swap, set, bank, catalog, use=plugins)
     slots = build(resolved)
-    path = resolved.bank_path()
+    retriever = cast(Retriever, slots["retriever"])
+    path = resolved.bank_path() if retriever.accepts or bank is not None else None
     name = resolved.bank_name or (resolved.bank.value if resolved.bank is not None else None)
     return Pipeline(
         image_tokenizer=cast(ImageTokenizer, slots["image_tokenizer"]),
         text_tokenizer=cast(TextTokenizer, slots["text_tokenizer"]),
         embedder=cast(Embedder, slots["embedder"]),
-        retriever=cast(Retriever, slots["retriever"]),
+        retriever=retriever,
         selection=cast(Selection, slots["selection"]),
         decoder=cast(Decoder, slots["decoder"]),
         sampler=cast(Sampler, slots["sampler"]),
-        bank=None if path is None or not cast(Retriever, slots["retriever"]).accepts else Bank.open(path, name),
+        bank=None if path is None else Bank.open(path, name),
         device=device,
         dtype=dtype,
         catalog=catalog,
