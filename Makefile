@@ -29,6 +29,7 @@ lint: $(STAMP)-test  ## style, types, and the floors
 	$(BIN)/mypy -p calumma
 	$(BIN)/mypy -p calumma_plugins
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
 
 test: lint  ## what must hold before anything lands
 	$(BIN)/python -m pytest
@@ -40,6 +41,7 @@ bench: $(STAMP)-test  ## ratios against the peers, to benchmarks/results/*.json
 	$(BIN)/python benchmarks/startup.py
 
 results: $(STAMP)-test  ## measure the starter and write docs/results.md
+	$(BIN)/python -m pip install --quiet -e '.[recipe]'
 	$(BIN)/python plugins/starter/recipe/measure.py --out docs/results.md
 
 docs: $(STAMP)-starter  ## regenerate what the documentation takes from the code
