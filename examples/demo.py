@@ -13,16 +13,16 @@ from calumma.documents.pictures import write_png
 from calumma.pipeline.sheet import contact_sheet
 
 PROMPTS = [
-    "red apple, noto style",
-    "pizza, fluent style",
-    "red heart, twitter style",
+    "police officer, twitter style",
     "grinning face, noto style",
     "sun with face, openmoji style",
-    "fire, fluent style",
-    "butterfly, twitter style",
-    "deciduous tree, openmoji style",
-    "rainbow, noto style",
-    "soccer ball, twitter style",
+    "cat face, openmoji style",
+    "eight o’clock, twitter style",
+    "flag: france, noto style",
+    "blue circle, fluent style",
+    "red heart, twitter style",
+    "red apple, noto style",
+    "pizza, fluent style",
 ]
 
 
