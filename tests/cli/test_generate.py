@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -17,7 +16,6 @@ import pytest
 from .conftest import Calumma
 
 PROMPT = "a red apple, noto style"
-starter = pytest.mark.skipif(importlib.util.find_spec("calumma_starter") is None, reason="calumma-starter is not installed")
 
 
 def digests(images: list[str]) -> list[str]:
@@ -88,7 +86,6 @@ def command(folder: Path, *words: str) -> dict[str, Any]:
     return json.loads(ran.stdout)
 
 
-@starter
 def test_the_starter_draws_and_says_what_it_used(drawn: dict[str, Any]) -> None:
     assert len(drawn["images"]) == 2
     for path in drawn["images"]:
@@ -104,14 +101,12 @@ def test_the_starter_draws_and_says_what_it_used(drawn: dict[str, Any]) -> None:
     assert record["timings"]["total"] > 0
 
 
-@starter
 def test_the_same_command_in_another_process_gives_the_same_bytes(drawn: dict[str, Any], tmp_path: Path) -> None:
     again = command(tmp_path, "-n", "2")
     assert digests(again["images"]) == digests(drawn["images"])
     assert again["retrieved"] == drawn["retrieved"]
 
 
-@starter
 def test_one_alone_is_the_first_and_the_engine_changes_nothing(calumma: Calumma, drawn: dict[str, Any]) -> None:
     for engine in ("hnsw", "exact", "faiss"):
         swap = ("--swap", f"retriever={engine}", "--seed", 1, "--device", "cpu", "--json")
@@ -121,7 +116,6 @@ def test_one_alone_is_the_first_and_the_engine_changes_nothing(calumma: Calumma,
         assert digests(ran.json["images"]) == digests(drawn["images"])[:1]
 
 
-@starter
 def test_retrieving_nothing_draws_another_picture(calumma: Calumma, drawn: dict[str, Any]) -> None:
     ran = calumma("generate", PROMPT, "--swap", "retriever=none", "--seed", 1, "--device", "cpu", "--json")
     assert ran.json["retrieved"] == []
