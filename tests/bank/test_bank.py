@@ -183,7 +183,7 @@ def test_a_path_that_is_there_is_never_overwritten_unasked(bank: Bank, folder: P
 
 
 def test_a_build_that_is_interrupted_leaves_nothing_and_keeps_what_was_there(bank: Bank) -> None:
-    def source():  # type: ignore[no-untyped-def]
+    def source():
         yield from (Item(str(i), f"words {i}") for i in range(100))
         raise KeyboardInterrupt
 

@@ -52,7 +52,7 @@ def test_codes_are_kept_and_come_back_with_their_pictures(tmp_path: Path, tokeni
     np.testing.assert_array_equal(third.image.tokens[tokenizer.fingerprint()], [[0, 0], [0, 0]])
     assert first.image.tokens[tokenizer.fingerprint()].dtype == np.int64
     assert second.image is None
-    assert before.documents([0])[0].image.tokens == {}  # type: ignore[union-attr]
+    assert before.documents([0])[0].image.tokens == {}
     assert bank.fingerprint == before.fingerprint
 
 

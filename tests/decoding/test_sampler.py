@@ -50,7 +50,7 @@ class Counting(Decoder):
         self.prefilled, self.fed, self.widest = 0, 0, 0
         self.rows: list[list[int]] = []
 
-    layout = train_forward = rewind = None  # type: ignore[assignment]
+    layout = train_forward = rewind = None
 
     class State:
         def __init__(self, rows: list[list[int]]) -> None:

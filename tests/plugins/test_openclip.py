@@ -27,7 +27,7 @@ TEXTS = ["a red apple", "", "a very long text " * 40, "Ünïcode 🍎", "two"]
 
 
 def build(path: Path, **options: object) -> CLIP:
-    return CLIP(CLIPOptions(weights=asset(path), **options))  # type: ignore[arg-type]
+    return CLIP(CLIPOptions(weights=asset(path), **options))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def direct(clip_file: Path) -> tuple[torch.nn.Module, object, object]:
     return model.eval(), open_clip.get_tokenizer("tests-tiny-clip"), transform
 
 
-def test_vectors_are_open_clips_own(clip_file: Path, direct, pictures: list[np.ndarray]) -> None:  # type: ignore[no-untyped-def]
+def test_vectors_are_open_clips_own(clip_file: Path, direct, pictures: list[np.ndarray]) -> None:
     model, tokenizer, transform = direct
     with torch.no_grad():
         texts = torch.nn.functional.normalize(model.encode_text(tokenizer(TEXTS)), dim=-1).numpy()
@@ -59,7 +59,7 @@ def test_weights_stored_in_half_are_computed_in_single(clip_file: Path) -> None:
     embedder = build(clip_file)
     vectors = embedder.embed_texts(["one"])
     assert vectors.dtype == np.float32
-    assert {p.dtype for p in embedder._model.parameters()} == {torch.float32}  # type: ignore[union-attr]
+    assert {p.dtype for p in embedder._model.parameters()} == {torch.float32}
 
 
 def test_the_batch_size_changes_neither_vectors_nor_fingerprint(clip_file: Path, pictures: list[np.ndarray]) -> None:
@@ -126,7 +126,7 @@ def test_weights_that_cannot_be_fetched_point_to_a_local_file(monkeypatch: pytes
 )
 def test_one_source_of_weights_is_asked_for(options: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        CLIPOptions(**options)  # type: ignore[arg-type]
+        CLIPOptions(**options)
 
 
 def test_a_file_that_says_its_architecture_needs_no_model(clip_file: Path) -> None:

@@ -44,7 +44,7 @@ def unit(*values: float) -> np.ndarray:
 def choose(store: Store, text: np.ndarray | None = None, image: np.ndarray | None = None, **options: object) -> list[Retrieved]:
     queries = {name: Query(vector=v) for name, v in (("text", text), ("image", image)) if v is not None}
     hits = {name: store.hits(query.vector) for name, query in queries.items() if query.vector is not None}
-    return CM3LeonSelection(CM3LeonOptions(**options)).select(PROMPT, queries, hits, store, NOISE)  # type: ignore[arg-type]
+    return CM3LeonSelection(CM3LeonOptions(**options)).select(PROMPT, queries, hits, store, NOISE)
 
 
 def random_store(seed: int, n: int) -> tuple[Store, np.ndarray, np.ndarray]:
@@ -141,7 +141,7 @@ def test_near_duplicates_are_taken_once() -> None:
 def test_a_document_is_never_its_own_neighbour() -> None:
     rows = np.stack([unit(1, 0.1), unit(1, 0.2), unit(1, 0.9)])
     store, query = Store(rows, rows), unit(1, 0)
-    selection = CM3LeonSelection(CM3LeonOptions(**SELECT))  # type: ignore[arg-type]
+    selection = CM3LeonSelection(CM3LeonOptions(**SELECT))
     own = Document(PROMPT.parts, id="id0")
     taken = selection.select(own, {"text": Query(vector=query)}, {"text": store.hits(query)}, store, NOISE)
     assert [one.document.id for one in taken] == ["id2", "id1"]
@@ -160,10 +160,10 @@ def test_whatever_is_taken_is_under_every_cap(seed: int, n: int, documents: int,
     score_cap, part_cap, diversity_cap = caps
     asked = {"text": text if ask != "image" else None, "image": image if ask != "text" else None}
     options = {"documents": documents, "score_cap": score_cap, "part_cap": part_cap, "diversity_cap": diversity_cap}
-    taken = choose(store, **asked, **options)  # type: ignore[arg-type]
+    taken = choose(store, **asked, **options)
     keys = [one.key for one in taken]
     assert len(keys) == len(set(keys)) <= documents
-    assert keys == [one.key for one in choose(store, **asked, **options)]  # type: ignore[arg-type]
+    assert keys == [one.key for one in choose(store, **asked, **options)]
     rank = {"score": score_cap, "text": part_cap, "image": part_cap}
     for one in taken:
         assert one.score <= rank["score"] + 1e-5

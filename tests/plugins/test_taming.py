@@ -39,7 +39,7 @@ def lightning_file(path: Path, state: State, extra: Any = None) -> Path:
     name = "pytorch_lightning.callbacks.model_checkpoint"
     callback = type("ModelCheckpoint", (), {"__module__": name})
     fake, before = types.ModuleType(name), sys.modules.get(name)
-    fake.ModelCheckpoint = callback  # type: ignore[attr-defined]
+    fake.ModelCheckpoint = callback
     sys.modules[name] = fake
     try:
         loss = {"loss.discriminator.main.0.weight": torch.zeros(2), "loss.perceptual_loss.lin0": torch.zeros(3)}

@@ -45,7 +45,7 @@ def changed(file: Path, folder: Path, **values: Any) -> Path:
 @given(text=st.text())
 def test_every_string_comes_back(file: Path, text: str) -> None:
     tokenizer = build(file) if not hasattr(test_every_string_comes_back, "one") else test_every_string_comes_back.one
-    test_every_string_comes_back.one = tokenizer  # type: ignore[attr-defined]
+    test_every_string_comes_back.one = tokenizer
     ids = tokenizer.encode(text)
     assert all(0 <= one < tokenizer.size for one in ids)
     assert tokenizer.decode(ids) == text

@@ -45,10 +45,11 @@ def caption(
 ) -> None:
     """Describe a picture in words."""
     pixels = read_picture(picture)
-    with open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened:
-        bar, show = drawing_bar("reading")
-        with bar:  # type: ignore[attr-defined]  # rich's Progress, which is imported only when a verb runs
-            result = opened.caption(pixels, n=n, seed=seed, on_progress=show)
+    with (
+        open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened,
+        drawing_bar("reading") as show,
+    ):
+        result = opened.caption(pixels, n=n, seed=seed, on_progress=show)
     if as_json:
         print_json({"texts": result.texts, **summary(result)})
         return

@@ -49,10 +49,11 @@ def generate(
 ) -> None:
     """Draw pictures of a prompt, with retrieved documents before it; write PNGs, a contact sheet and run.json."""
     folder = writable(out)
-    with open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened:
-        bar, show = drawing_bar("drawing")
-        with bar:  # type: ignore[attr-defined]  # rich's Progress, which is imported only when a verb runs
-            result = opened.generate(prompt, n=n, seed=seed, on_progress=show)
+    with (
+        open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened,
+        drawing_bar("drawing") as show,
+    ):
+        result = opened.generate(prompt, n=n, seed=seed, on_progress=show)
     report(result, folder, as_json)
 
 

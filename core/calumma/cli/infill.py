@@ -53,8 +53,9 @@ def infill(
     corners = box_of(box)
     pixels = read_picture(picture)
     folder = writable(out)
-    with open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened:
-        bar, show = drawing_bar("infilling")
-        with bar:  # type: ignore[attr-defined]  # rich's Progress, which is imported only when a verb runs
-            result = opened.infill(pixels, corners, prompt, n=n, seed=seed, paste=paste, on_progress=show)
+    with (
+        open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened,
+        drawing_bar("infilling") as show,
+    ):
+        result = opened.infill(pixels, corners, prompt, n=n, seed=seed, paste=paste, on_progress=show)
     report(result, folder, as_json)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,17 +100,18 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def drawing_bar(description: str) -> tuple[object, Callable[[Progress], None]]:
-    """A progress bar (a context manager) and what to call with each step."""
+@contextmanager
+def drawing_bar(description: str) -> Iterator[Callable[[Progress], None]]:
+    """Shows a progress bar while it is open; gives what to call with each step."""
     from calumma.cli.output import progress_bar
 
-    bar = progress_bar(description)
-    task = bar.add_task(description, total=None)
+    with progress_bar(description) as bar:
+        task = bar.add_task(description, total=None)
 
-    def show(progress: Progress) -> None:
-        bar.update(task, completed=progress.done, total=progress.total)
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total)
 
-    return bar, show
+        yield show
 
 
 def box_of(text: str) -> tuple[int, int, int, int]:

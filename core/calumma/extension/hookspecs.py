@@ -27,7 +27,7 @@ def calumma_components() -> Iterable[ComponentSpec]:
     ... def calumma_components():
     ...     yield ComponentSpec("retriever", "mine/first", "Returns the first documents.", "mine:First", "mine:FirstOptions")
     """
-    raise NotImplementedError
+    return ()
 
 
 @hookspec
@@ -38,7 +38,7 @@ def calumma_kinds() -> Iterable[KindSpec]:
     ... def calumma_kinds():
     ...     yield KindSpec("watermark", "Marks finished pictures.", "mine:Watermark")
     """
-    raise NotImplementedError
+    return ()
 
 
 @hookspec

@@ -63,7 +63,7 @@ class CM3LeonDecoder(Decoder):
         return read_config(weights.local) if weights else (self.options.config(), {})
 
     @property
-    def context(self) -> int:  # type: ignore[override]
+    def context(self) -> int:  # type: ignore[override]  # read from the header of the weights, so never assigned
         """The most ids in one row."""
         return self.config.context
 
