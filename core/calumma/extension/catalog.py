@@ -235,6 +235,30 @@ class Catalog:
             )
         return found
 
+    def contract(self, kind: str) -> type:
+        """The contract test class of a kind. Raises ComponentError where it has none."""
+        found = self.kind(kind)
+        if not found.contract:
+            raise ComponentError(f"The kind {kind!r} has no contract.", "Ask the plugin that brings the kind for one.")
+        contract = self._of_kind(found, found.contract)
+        if not isinstance(contract, type):
+            raise ComponentError(f"The kind {kind!r} is broken: {found.contract} is no class.")
+        return contract
+
+    def example(self, spec: ComponentSpec, folder: Path) -> dict[str, Any]:
+        """Options of a small instance; what files it needs are written into `folder`, which is empty. Raises ComponentError."""
+        if not spec.example:
+            return {}
+        make = self._attribute(spec, spec.example)
+        try:
+            with guard():
+                options = make(folder)  # type: ignore[operator]  # what is not callable is told like what fails
+        except Broken as error:
+            raise ComponentError(f"{spec.name} is broken: its example {spec.example}: {error}", "Mend its plugin.") from error
+        if not isinstance(options, Mapping):
+            raise ComponentError(f"{spec.name} is broken: its example {spec.example} gives no options.", "Mend its plugin.")
+        return dict(options)
+
     def build(
         self, kind: str, id: str, options: Mapping[str, Any] | Options | None = None, base: Path | None = None, name: str = ""
     ) -> Component:
@@ -304,11 +328,14 @@ class Catalog:
     def interface(self, name: str) -> type:
         """The class that components of a kind inherit. Raises ComponentError."""
         kind = self.kind(name)
-        owner = next((one for one in self._loaded.values() if not isinstance(one, Broken) and kind in one.kinds), None)
-        interface = _lookup(kind.interface, owner.module if owner and owner.info.file else None, f"the kind {kind.name!r}")
+        interface = self._of_kind(kind, kind.interface)
         if not isinstance(interface, type):
             raise ComponentError(f"The kind {kind.name!r} is broken: {kind.interface} is no class.")
         return interface
+
+    def _of_kind(self, kind: KindSpec, target: str) -> object:
+        owner = next((one for one in self._loaded.values() if not isinstance(one, Broken) and kind in one.kinds), None)
+        return _lookup(target, owner.module if owner and owner.info.file else None, f"the kind {kind.name!r}")
 
     def _local_module(self, spec: ComponentSpec, module: str) -> ModuleType | None:
         """The module object where a spec of a local file, or of a plugin object, names its own plugin."""

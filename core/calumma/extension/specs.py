@@ -20,6 +20,8 @@ class ComponentSpec:
         install: what to install for them, such as "calumma[hnswlib]".
         capabilities: facts for wiring, such as {"deletes": True} or {"streams": "conditional,unconditional"}.
         assets: option names that hold assets.
+        example: import string of a function `(folder: Path) -> options` of a small instance that needs no network, which may
+            write the files it needs into the empty folder; empty where the defaults are one. Contracts and the docs use it.
         licence: SPDX expression of the component's code. links: name -> address of paper or project.
     """
 
@@ -32,15 +34,23 @@ class ComponentSpec:
     install: str = ""
     capabilities: Mapping[str, object] = field(default_factory=dict)
     assets: tuple[str, ...] = ()
+    example: str = ""
     licence: str = "Apache-2.0"
     links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class KindSpec:
-    """One kind of component: import strings of the interface and of its contract test class (empty if it has none)."""
+    """One kind of component.
+
+    Attributes:
+        interface: import string of the class that its components inherit.
+        contract: import string of its contract test class; empty if it has none.
+        template: `package:file`, the text of a small component, for `calumma plugins new`; empty if it has none.
+    """
 
     name: str
     summary: str
     interface: str
     contract: str = ""
+    template: str = ""

@@ -1,0 +1,83 @@
+"""Looking into a component from outside: its options, the tensors that it holds, what listing it imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from calumma.extension import Catalog, ComponentSpec
+
+if TYPE_CHECKING:
+    import torch
+
+_LIGHT = {"calumma", "pydantic", "pluggy", "numpy", "typing_extensions", "annotated_types", "pydantic_core"}
+_HEAVY = ("torch", "torchvision", "transformers", "faiss", "lance", "pyarrow", "scipy", "pandas", "tensorflow", "jax")
+
+
+def unbounded_options(cls: type[BaseModel]) -> list[str]:
+    """What is wrong with the description of an Options class: fields without a description, numbers without both bounds."""
+    schema = cls.model_json_schema()
+    wrong = []
+    for name, field in schema.get("properties", {}).items():
+        if not field.get("description"):
+            wrong.append(f"{name} has no description")
+        for one in (field, *field.get("anyOf", ())):
+            if one.get("type") in ("integer", "number") and not _bounded(one):
+                wrong.append(f"{name} has no bounds")
+    return wrong
+
+
+def _bounded(schema: dict[str, Any]) -> bool:
+    low = "minimum" in schema or "exclusiveMinimum" in schema
+    high = "maximum" in schema or "exclusiveMaximum" in schema
+    return (low and high) or "const" in schema or "enum" in schema
+
+
+def tensors_of(value: object) -> Iterator[tuple[str, torch.Tensor]]:
+    """(path, tensor) of every torch tensor in an object's attributes, modules included; nothing where torch is not loaded."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        yield from _tensors(torch, type(value).__name__, value, set(), 0)
+
+
+def _tensors(torch: Any, path: str, value: object, seen: set[int], depth: int) -> Iterator[tuple[str, torch.Tensor]]:
+    if id(value) in seen or depth > 6:
+        return
+    seen.add(id(value))
+    if isinstance(value, torch.Tensor):
+        yield path, value
+    elif isinstance(value, torch.nn.Module):
+        for name, tensor in [*value.named_parameters(), *value.named_buffers()]:
+            yield f"{path}.{name}", tensor
+    elif isinstance(value, (list, tuple)):
+        for place, one in enumerate(value):
+            yield from _tensors(torch, f"{path}[{place}]", one, seen, depth + 1)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _tensors(torch, f"{path}[{key!r}]", one, seen, depth + 1)
+    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
+        for name, one in vars(value).items():
+            yield from _tensors(torch, f"{path}.{name}", one, seen, depth + 1)
+
+
+def imported_by_listing(catalog: Catalog, spec: ComponentSpec) -> list[str]:
+    """Libraries that a fresh interpreter imports with the plugin's registering and Options modules, and should not."""
+    plugin = next(info for info in catalog.plugins() if info.name == spec.name.partition("/")[0])
+    if plugin.file is not None or not plugin.target:
+        return []
+    modules = [plugin.target.partition(":")[0], spec.options.partition(":")[0]]
+    code = (
+        "import sys, json, importlib, calumma.extension, calumma.interfaces\n"
+        f"sys.path[:0] = {[path for path in sys.path if path]!r}\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    needed = {module.partition(".")[0] for module in spec.requires}
+    return sorted(loaded & ({*_HEAVY, *needed} - _LIGHT))
