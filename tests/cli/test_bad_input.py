@@ -70,6 +70,7 @@ WRONG = {
     "a number that is none": ((*DRAW, "-n", "many"), "'-n'"),
     "a seed below zero": ((*DRAW, "--seed", "-1"), "--seed"),
     "an unknown device": ((*DRAW, "--device", "abacus"), "abacus"),
+    "a device that cannot compute": ((*DRAW, "--device", "meta"), "meta"),
     "an unknown bank": ((*DRAW, "--bank", "tinny"), "Did you mean 'tiny'"),
     "a folder that is no bank": ((*DRAW, "--bank", "./here"), "here"),
     "a bank of another embedder": ((*DRAW, "--bank", "foreign"), "The bank foreign was embedded by openclip/clip#"),

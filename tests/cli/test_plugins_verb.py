@@ -92,3 +92,31 @@ def test_no_verb_and_a_misspelt_verb_say_what_there_is(run):
     wrong = run("plugins", "lst", "--json")
     assert (wrong.returncode, "list" in json.loads(wrong.stdout)["error"]["message"]) == (2, True)
     assert Path(run("--version").stdout.strip()).name[0].isdigit()
+
+
+def test_timing_says_what_each_plugin_costs_the_slowest_first(run, tmp_path):
+    (tmp_path / "site" / "calumma_odd_plugin.py").write_text("import time, sndhdr_of_odd\ntime.sleep(0.3)\n")
+    (tmp_path / "site" / "sndhdr_of_odd.py").write_text("")
+    found = json.loads(run("plugins", "list", "--timing", "--json").stdout)
+    first, *others = found["plugins"]
+    assert (first["plugin"], first["modules"]) == ("odd", 2)
+    assert first["import_seconds"] > 0.3
+    assert {"exact", "faiss", "mine", "sampling"} <= {one["plugin"] for one in others}
+    costs = [one["import_seconds"] + one["ask_seconds"] for one in found["plugins"]]
+    assert costs == sorted(costs, reverse=True)
+    assert found["total_seconds"] == pytest.approx(sum(costs))
+    lines = run("plugins", "list", "--timing").stdout.splitlines()
+    assert lines[0].split() == ["plugin", "import", "s", "ask", "s", "modules"]
+    assert (lines[1].split()[0], lines[-1].split()[0]) == ("odd", "total")
+
+
+def test_a_plugin_that_offers_only_kinds_is_listed_with_them(run, tmp_path):
+    (tmp_path / "site" / "calumma_odd_plugin.py").write_text(
+        "from calumma.extension import KindSpec, hookimpl\n"
+        "@hookimpl\n"
+        "def calumma_kinds():\n"
+        "    yield KindSpec('watermark', 'Marks pictures.', 'calumma.interfaces:Component')\n"
+    )
+    (row,) = [row for row in json.loads(run("plugins", "list", "--json").stdout) if row["plugin"] == "odd"]
+    assert (row["id"], row["status"], row["reason"]) == (None, "available", "offers the kind watermark")
+    assert "offers the kind watermark" in run("plugins", "list").stdout

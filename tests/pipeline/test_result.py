@@ -14,6 +14,7 @@ import pytest
 
 from calumma import Pipeline, Result, __version__
 from calumma.errors import InputError
+from calumma.pipeline.result import slug
 from calumma.pipeline.sheet import contact_sheet
 
 from .tiny import picture
@@ -33,12 +34,12 @@ def test_it_saves_into_a_folder_that_is_not_there_yet(result: Result, tmp_path: 
     assert saved.sheet is not None
     assert PIL.Image.open(saved.sheet).width > 4 * 128
     written = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
-    assert written == {*(path.name for path in saved.images), saved.sheet.name, "run.json"}
+    assert written == {*(path.name for path in saved.images), saved.sheet.name, "a-red-disc-s4.json"}
 
 
 def test_saving_twice_gives_the_same_bytes(result: Result, tmp_path: Path) -> None:
     one, other = result.save(tmp_path / "one"), result.save(tmp_path / "other")
-    for name in [*(path.name for path in one.images), one.sheet.name, "run.json"]:
+    for name in [*(path.name for path in one.images), one.sheet.name, one.record.name]:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
     assert one.record != other.record
 
@@ -91,7 +92,7 @@ def test_a_disk_that_fills_up_leaves_only_whole_files(
     left = sorted((tmp_path / "full").iterdir())
     assert left == sorted(moved)
     assert all(path.read_bytes() == (whole.record.parent / path.name).read_bytes() for path in left)
-    assert not (tmp_path / "full" / "run.json").exists()
+    assert not (tmp_path / "full" / whole.record.name).exists()
 
 
 def test_a_caption_saves_a_record_and_no_picture(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -116,6 +117,25 @@ def test_a_sheet_of_several_results_has_a_row_each(result: Result, pipeline: Pip
     assert contact_sheet([bare]).width < one.width
 
 
-def test_it_prints_in_one_line(result: Result) -> None:
-    assert "\n" not in repr(result)
-    assert "a red disc" in repr(result)
+def test_runs_share_a_folder_and_each_keeps_its_own_record(pipeline: Pipeline, tmp_path: Path) -> None:
+    drawn = [
+        pipeline.generate("a red disc", seed=1),
+        pipeline.generate("a red disc", seed=2),
+        pipeline.generate("a blue cross"),
+    ]
+    drawn.append(pipeline.infill(drawn[0].images[0], (0, 0, 8, 8), "a red disc", seed=1))
+    drawn.append(pipeline.caption(drawn[0].images[0], seed=1))
+    saved = [one.save(tmp_path) for one in drawn]
+    written = [path for one in saved for path in (*one.images, one.sheet, one.record) if path is not None]
+    assert len(set(written)) == len(written) == len(list(tmp_path.iterdir()))
+    for one, result in zip(saved, drawn, strict=True):
+        record = json.loads(one.record.read_text())
+        assert (record["task"], record["prompt"], record["seed"]) == (result.task, result.prompt, result.seed)
+        assert record["images"] == [path.name for path in one.images]
+
+
+def test_long_prompts_that_begin_alike_have_names_of_their_own() -> None:
+    one, other = slug("a red disc " * 20 + "on green"), slug("a red disc " * 20 + "on blue")
+    assert one != other
+    assert max(len(one), len(other)) <= 60
+    assert slug("A red, RED disc!") == "a-red-red-disc"

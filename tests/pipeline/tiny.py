@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import torch
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from calumma.bank import ImageFolder, build
 from calumma.extension import Catalog
+from calumma_plugins.openclip.example import write_clip
+from calumma_plugins.taming.example import write_vqgan
+from calumma_plugins.tokenizers.example import write_bpe
 
-SIDE, CELL, CODES = 16, 4, 24
-VQGAN = {
-    "embed_dim": 8,
-    "n_embed": CODES,
-    "ddconfig": {
-        "double_z": False, "z_channels": 8, "resolution": SIDE, "in_channels": 3, "out_ch": 3, "ch": 32,
-        "ch_mult": [1, 1, 1], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0,
-    },
-}  # fmt: skip
-CLIP = {
-    "model_cfg": {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 16, "layers": 1, "width": 32, "patch_size": 8, "head_width": 16},
-        "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bilinear", "resize_mode": "squash"},
-}
+SIDE, CELL, CODES = 16, 4, 24  # of taming's example
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200), "grey": (120, 120, 120)}
 SHAPES = ("square", "disc", "cross")
 REGISTRY = """\
@@ -79,11 +62,11 @@ pipelines:
 def make(folder: Path) -> Path:
     """Writes everything into a folder and returns its registry.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
-    _vqgan(folder / "tokenizer.safetensors", 0)
-    _vqgan(folder / "another-tokenizer.safetensors", 1)
-    _bpe(folder / "bpe.json")
-    _clip(folder / "clip.safetensors", 0)
-    _clip(folder / "another-clip.safetensors", 1)
+    write_vqgan(folder / "tokenizer.safetensors", 0)
+    write_vqgan(folder / "another-tokenizer.safetensors", 1)
+    write_bpe(folder / "bpe.json", [f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES])
+    write_clip(folder / "clip.safetensors", 0)
+    write_clip(folder / "another-clip.safetensors", 1)
     _decoder(folder)
     pictures = _pictures(folder / "pictures")
     catalog = Catalog()
@@ -98,44 +81,6 @@ def make(folder: Path) -> Path:
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """A picture whose every pixel is its own: what is kept and what is not can be told apart."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def _vqgan(path: Path, seed: int) -> None:
-    from taming.modules.diffusionmodules.model import Decoder, Encoder
-    from taming.modules.vqvae.quantize import VectorQuantizer2
-    from torch import nn
-
-    torch.manual_seed(seed)
-    model = nn.Module()
-    with contextlib.redirect_stdout(io.StringIO()):
-        model.encoder, model.decoder = Encoder(**VQGAN["ddconfig"]), Decoder(**VQGAN["ddconfig"])
-    model.quantize = VectorQuantizer2(CODES, VQGAN["embed_dim"], beta=0.25)
-    model.quantize.embedding.weight.data.normal_()
-    model.quant_conv, model.post_quant_conv = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
-    model.quant_conv.weight.data.normal_(std=2)
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    save_file(state, path, metadata={"config": json.dumps(VQGAN)})
-
-
-def _clip(path: Path, seed: int) -> None:
-    import open_clip
-
-    torch.manual_seed(seed)
-    config = path.parent / "pipeline-tests-clip.json"
-    config.write_text(json.dumps(CLIP["model_cfg"]))
-    open_clip.add_model_config(config)
-    state = open_clip.create_model("pipeline-tests-clip").state_dict()
-    save_file({name: value.contiguous() for name, value in state.items()}, path, {"config": json.dumps(CLIP)})
-
-
-def _bpe(path: Path) -> None:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator([f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES], trainer)
-    tokenizer.save(str(path))
 
 
 def _decoder(folder: Path) -> None:

@@ -14,13 +14,11 @@ from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from calumma.documents import Document, Text
-from calumma.documents import Image as Picture
 from calumma.errors import AssetError, ComponentError
 from calumma_plugins.openclip.clip import CLIP
+from calumma_plugins.openclip.example import TINY as CONFIG
 from calumma_plugins.openclip.options import CLIPOptions
 
-from .conftest import CLIP as CONFIG
 from .conftest import asset
 
 TEXTS = ["a red apple", "", "a very long text " * 40, "Ünïcode 🍎", "two"]
@@ -66,19 +64,6 @@ def test_the_batch_size_changes_neither_vectors_nor_fingerprint(clip_file: Path,
     one, many = build(clip_file, batch_size=1), build(clip_file, batch_size=64)
     np.testing.assert_allclose(one.embed_images(pictures), many.embed_images(pictures), atol=1e-6)
     assert one.fingerprint() == many.fingerprint()
-
-
-def test_a_documents_vector_is_the_mean_of_its_parts(clip_file: Path, pictures: list[np.ndarray]) -> None:
-    embedder = build(clip_file)
-    documents = [Document((Text("an apple"), Picture(pictures[0]))), Document((Text("an apple"),))]
-    text, image = embedder.embed_texts(["an apple"])[0], embedder.embed_images(pictures[:1])[0]
-    both, alone = embedder.embed_documents(documents)
-    np.testing.assert_allclose(both, (text + image) / np.linalg.norm(text + image), atol=1e-6)
-    np.testing.assert_allclose(alone, text, atol=1e-6)
-
-
-def test_no_inputs_give_no_rows(clip_file: Path) -> None:
-    assert build(clip_file).embed_texts([]).shape == (0, 16)
 
 
 def test_a_checkpoint_of_a_named_model_loads_from_a_local_file(tmp_path: Path, clip_file: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, normalizers
 
-from calumma.errors import AssetError, InputError
+from calumma.errors import AssetError
 from calumma_plugins.tokenizers.bpe import BPE
+from calumma_plugins.tokenizers.example import TEXTS, write_bpe
 from calumma_plugins.tokenizers.options import BPEOptions
 
 from .conftest import asset
@@ -20,14 +21,8 @@ from .conftest import asset
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<mask:0>"], initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(["a red apple, noto style", "a green apple", "the red mask"] * 4, trainer)
     path = tmp_path_factory.mktemp("bpe") / "tokenizer.json"
-    tokenizer.save(str(path))
+    write_bpe(path, TEXTS * 4)
     return path
 
 
@@ -51,10 +46,6 @@ def test_every_string_comes_back(file: Path, text: str) -> None:
     assert tokenizer.decode(ids) == text
 
 
-def test_nothing_gives_no_ids(file: Path) -> None:
-    assert build(file).encode("") == []
-
-
 def test_a_prompt_with_a_sentinel_is_plain_text(file: Path) -> None:
     tokenizer = build(file)
     special = json.loads(file.read_text())["model"]["vocab"]["<mask:0>"]
@@ -62,18 +53,6 @@ def test_a_prompt_with_a_sentinel_is_plain_text(file: Path) -> None:
     assert special not in ids
     assert tokenizer.decode(ids) == "a <mask:0> apple"
     assert tokenizer.encode("red apple") == Tokenizer.from_file(str(file)).encode("red apple").ids
-
-
-def test_an_id_out_of_range_is_refused(file: Path) -> None:
-    tokenizer = build(file)
-    for wrong in (-1, tokenizer.size):
-        with pytest.raises(InputError, match="outside of"):
-            tokenizer.decode([wrong])
-
-
-def test_half_a_surrogate_pair_is_refused(file: Path) -> None:
-    with pytest.raises(InputError, match="valid Unicode"):
-        build(file).encode("a\ud800")
 
 
 def test_a_file_that_loses_bytes_is_refused(file: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from calumma.bank.embedder import embedder_of
 from calumma.bank.indexes import ready_index
-from calumma.bank.schema import BankInfo, require, vectors_of
+from calumma.bank.opening import open_dataset, reading
+from calumma.bank.schema import BankInfo, check_columns, vectors_of
 from calumma.bank.tokens import token_columns, tokens_of
 from calumma.documents import Document, Image, IntArray, Pixels, Text
 from calumma.documents.pictures import read_picture
@@ -39,7 +40,9 @@ class Bank:
 
     def __init__(self, path: Path, dataset: Any, name: str | None = None) -> None:
         self.path, self.name = path, name or path.name
-        self.info = BankInfo.load(dataset.schema.metadata, path)
+        with reading(self.name):
+            self.info = BankInfo.load(dataset.schema.metadata, path)
+            check_columns(dataset.schema, self.info, path)
         self.version = int(dataset.version)
         self.dataset = dataset
         self._indexes: dict[str, Retriever] = {}
@@ -48,14 +51,7 @@ class Bank:
     def open(cls, path: str | Path, name: str | None = None, version: int | None = None) -> Bank:
         """Opens a bank, at its newest version unless told otherwise. Raises BankError where there is none."""
         path = Path(path).expanduser().absolute()
-        lance = require("lance")
-        if not path.is_dir():
-            raise BankError(f"There is no bank at {path}.", "Build one: calumma bank build SOURCE --out BANK")
-        try:
-            dataset = lance.dataset(str(path), version=version)
-        except (ValueError, OSError, RuntimeError) as error:
-            what = f"version {version} of a bank" if version is not None else "bank"
-            raise BankError(f"{path} holds no {what}.", "Build one: calumma bank build SOURCE --out BANK") from error
+        dataset = open_dataset(path, version)
         return cls(path, dataset, name)
 
     def __len__(self) -> int:
@@ -77,7 +73,8 @@ class Bank:
     @cached_property
     def keys(self) -> IntArray:
         """int64 [N], in the order of the dataset."""
-        return np.asarray(self.dataset.to_table(columns=["key"])["key"].to_numpy(), np.int64)
+        with reading(self.name):
+            return np.asarray(self.dataset.to_table(columns=["key"])["key"].to_numpy(), np.int64)
 
     def record(self) -> dict[str, Any]:
         """What a result's record says of the bank it came from."""
@@ -87,7 +84,8 @@ class Bank:
     def facts(self) -> dict[str, Any]:
         """What `bank info` prints."""
         count = self.dataset.count_rows
-        counts = {"texts": count(filter="text IS NOT NULL"), "images": count(filter="image IS NOT NULL")}
+        with reading(self.name):
+            counts = {"texts": count(filter="text IS NOT NULL"), "images": count(filter="image IS NOT NULL")}
         more = {
             "dimension": self.dimension,
             "created": self.info.created,
@@ -98,9 +96,10 @@ class Bank:
 
     def documents(self, keys: Sequence[int]) -> list[Document]:
         """Documents of row keys, in that order, pictures decoded. Raises BankError for a key that it does not have."""
-        columns = token_columns(self.dataset.schema)
-        table = self._take(keys, ["id", "text", "image", "metadata", *columns])
-        return [_document(row, tokens_of(row, columns)) for row in table.to_pylist()]
+        with reading(self.name):
+            columns = token_columns(self.dataset.schema)
+            table = self._take(keys, ["id", "text", "image", "metadata", *columns])
+            return [_document(row, tokens_of(row, columns)) for row in table.to_pylist()]
 
     def ids(self, keys: Sequence[int]) -> list[str]:
         """String ids of row keys, in that order."""
@@ -122,9 +121,10 @@ class Bank:
     def entries(self, texts: bool = False) -> Entries:
         """All row keys with their documents' vectors, and their texts if asked for: what an index is built from."""
         columns = ["key", "text_vector", "image_vector", *(["text"] if texts else [])]
-        table = self.dataset.to_table(columns=columns)
-        words = [one or "" for one in table["text"].to_pylist()] if texts else None
-        return Entries(np.asarray(table["key"].to_numpy(), np.int64), self._vectors(table), words)
+        with reading(self.name):
+            table = self.dataset.to_table(columns=columns)
+            words = [one or "" for one in table["text"].to_pylist()] if texts else None
+            return Entries(np.asarray(table["key"].to_numpy(), np.int64), self._vectors(table), words)
 
     def check_embedder(self, embedder: Embedder) -> None:
         """Raises MismatchError unless the bank's vectors are this embedder's."""
@@ -216,8 +216,9 @@ class Bank:
 
     @cached_property
     def _key_by_id(self) -> Mapping[str, int]:
-        table = self.dataset.to_table(columns=["key", "id"])
-        return dict(zip(table["id"].to_pylist(), table["key"].to_pylist(), strict=True))
+        with reading(self.name):
+            table = self.dataset.to_table(columns=["key", "id"])
+            return dict(zip(table["id"].to_pylist(), table["key"].to_pylist(), strict=True))
 
     @cached_property
     def _order(self) -> IntArray:
@@ -229,7 +230,8 @@ class Bank:
         rows = self._order[found] if len(self) else np.zeros(0, np.int64)
         if len(rows) < len(wanted) or (self.keys[rows] != wanted).any():
             raise BankError(f"The bank {self.name} does not have every row that was asked for.", "Open it again.")
-        return self.dataset.take(rows, columns=columns).take(back)
+        with reading(self.name):
+            return self.dataset.take(rows, columns=columns).take(back)
 
     def _vectors(self, table: pyarrow.Table) -> Vectors:
         columns = [name for name in table.column_names if name.endswith("_vector")]

@@ -6,7 +6,7 @@ import importlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pydantic
@@ -18,6 +18,7 @@ from calumma.interfaces import Asset, Embedder, Vectors
 if TYPE_CHECKING:
     import pyarrow
 
+MAX_DIMENSION = 65_536
 FORMAT = 1  # of the columns and of this metadata
 METADATA_KEY = b"calumma"
 
@@ -51,9 +52,9 @@ class BankInfo:
         created: UTC, ISO 8601.
     """
 
-    identity: str
+    identity: Annotated[str, pydantic.Field(pattern=r"\A[0-9a-f]{32}\z")]  # a folder is named by it
     created: str
-    dimension: int
+    dimension: Annotated[int, pydantic.Field(ge=1, le=MAX_DIMENSION)]
     embedder: EmbedderRecord
     source: str = ""
     format: int = FORMAT
@@ -71,8 +72,8 @@ class BankInfo:
                 raise BankError(
                     f"The bank {path} has format {values['format']}; this Calumma reads {FORMAT}.", "Update Calumma."
                 )
-            return cls(**{**values, "embedder": EmbedderRecord(**values["embedder"])})
-        except (KeyError, TypeError, ValueError) as error:
+            return pydantic.TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise BankError(
                 f"{path} is a Lance dataset, but not a bank.", "Build one: calumma bank build SOURCE --out BANK"
             ) from error
@@ -94,6 +95,13 @@ def schema(info: BankInfo) -> pyarrow.Schema:
         pa.field("image_vector", vector),
     ]
     return pa.schema(columns, metadata=info.dump())
+
+
+def check_columns(found: pyarrow.Schema, info: BankInfo, path: Path) -> None:
+    """Raises BankError unless a dataset has every column of a bank, of its type."""
+    for column in schema(info):
+        if found.get_field_index(column.name) < 0 or found.field(column.name).type != column.type:
+            raise BankError(f"The bank {path} has no column {column.name} of {column.type}.", "It is damaged: build it again.")
 
 
 def vector_column(rows: Vectors, present: np.ndarray[Any, np.dtype[np.bool_]]) -> pyarrow.Array:

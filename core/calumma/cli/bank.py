@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from calumma.cli import completion
+from calumma.cli.output import print_json
 from calumma.errors import BankError, InputError
 
 if TYPE_CHECKING:
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 app = typer.Typer(name="bank", help="Build, search and describe memory banks.", no_args_is_help=True)
 
 BankArgument = Annotated[
-    str, typer.Argument(metavar="BANK", help="A folder, PLUGIN:file such as starter:memory, or a bank of the registry.")
+    str,
+    typer.Argument(
+        metavar="BANK",
+        help="A folder, PLUGIN:file such as starter:memory, or a bank of the registry.",
+        autocompletion=completion.banks,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Registry = Annotated[Path | None, typer.Option(help="The registry; by default registry.yaml here, else the shipped one.")]
@@ -53,7 +60,7 @@ def build_bank(
     report = build(folder, out, part, overwrite=overwrite)
     if as_json:
         skipped = [{"name": name, "reason": reason} for name, reason in report.skipped]
-        _print({"bank": str(out), "read": report.read, "kept": report.kept, "skipped": skipped})
+        print_json({"bank": str(out), "read": report.read, "kept": report.kept, "skipped": skipped})
         return
     for name, reason in report.skipped[:SHOWN]:
         print(f"left out: {name}: {reason}", file=sys.stderr)
@@ -70,13 +77,15 @@ def search_bank(
     as_json: Json = False,
 ) -> None:
     """Show the documents nearest to a text, by exact search with the bank's own embedder."""
+    from calumma.documents.printing import printable
+
     found = open_bank(bank).search(text, k)
     hits = [{"id": one.document.id, "text": one.document.text, "score": round(one.score, 6)} for one in found]
     if as_json:
-        _print({"hits": hits})
+        print_json({"hits": hits})
         return
     for hit in hits:
-        print(f"{hit['score']:.4f}  {hit['id']}  {hit['text']}")
+        print(printable(f"{hit['score']:.4f}  {hit['id']}  {hit['text']}"))
 
 
 @app.command("info")
@@ -84,7 +93,7 @@ def describe_bank(bank: BankArgument, as_json: Json = False) -> None:
     """Say what a bank holds, and who embedded it."""
     facts = open_bank(bank).facts()
     if as_json:
-        _print(facts)
+        print_json(facts)
         return
     for name, value in facts.items():
         print(f"{name:<10} {value}")
@@ -97,7 +106,7 @@ def open_bank(name: str) -> Bank:
     from calumma.extension.assets import plugin_of
     from calumma.registry import default_registry, read
 
-    if Path(name).exists():
+    if os.path.exists(name):
         return Bank.open(name)
     if plugin_of(name) is not None:
         return Bank.open(Catalog().resolve_asset(name), name)
@@ -132,7 +141,3 @@ def _embedder(name: str | None, options: list[str], registry: Path | None, pipel
     if not isinstance(part, Embedder):
         raise BankError(f"{name} is no embedder.", "Name one of kind embedder.")
     return part
-
-
-def _print(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -26,6 +26,7 @@ from calumma.cli.options import (
 )
 from calumma.cli.output import print_json
 from calumma.documents.pictures import read_picture
+from calumma.documents.printing import printable
 
 
 def caption(
@@ -54,4 +55,4 @@ def caption(
         print_json({"texts": result.texts, **summary(result)})
         return
     for text in result.texts:
-        print(text)
+        print(printable(text))

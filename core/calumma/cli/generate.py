@@ -47,7 +47,7 @@ def generate(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Draw pictures of a prompt, with retrieved documents before it; write PNGs, a contact sheet and run.json."""
+    """Draw pictures of a prompt, with retrieved documents before it; write PNGs, a contact sheet and a record."""
     folder = writable(out)
     with (
         open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Annotated
+from contextlib import nullcontext
+from typing import Annotated, NoReturn
 
 import typer
 
 from calumma import __version__
-from calumma.cli.output import fail
+from calumma.cli import completion
+from calumma.cli.output import fail, stdout_for_json
 from calumma.errors import InputError
 
 VERBS = {
@@ -54,10 +56,17 @@ def application(called: str | None) -> typer.Typer:
 
 def run() -> None:
     """Runs the command line and exits: 0 done, 1 failed or the answer is no, 2 wrong input."""
+    if completion.asked():
+        completion.answer(application)
     words = sys.argv[1:]
     as_json, debug = "--json" in words, "--debug" in words
     words = [word for word in words if word != "--debug"]  # every verb takes it, and it means nothing to any of them
     called = next((word for word in words if not word.startswith("-")), None)
+    with stdout_for_json() if as_json and called and "--help" not in words else nullcontext():
+        _run(words, called, as_json, debug)
+
+
+def _run(words: list[str], called: str | None, as_json: bool, debug: bool) -> NoReturn:
     try:
         command = typer.main.get_command(application(called))
         code = command.main(args=words, prog_name="calumma", standalone_mode=False)

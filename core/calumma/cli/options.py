@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from calumma.cli import completion
 from calumma.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,20 +19,38 @@ if TYPE_CHECKING:
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", help="The registry; by default registry.yaml here, else the shipped one.")
 ]
-PipelineOption = Annotated[str, typer.Option("--pipeline", help="A pipeline of the registry.")]
-BankOption = Annotated[str | None, typer.Option("--bank", help="A bank of the registry, a folder, or PLUGIN:file.")]
+PipelineOption = Annotated[
+    str, typer.Option("--pipeline", help="A pipeline of the registry.", autocompletion=completion.pipelines)
+]
+BankOption = Annotated[
+    str | None,
+    typer.Option("--bank", help="A bank of the registry, a folder, or PLUGIN:file.", autocompletion=completion.banks),
+]
 SwapOption = Annotated[
-    list[str] | None, typer.Option("--swap", metavar="SLOT=NAME", help="Put another component into a slot; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--swap",
+        metavar="SLOT=NAME",
+        help="Put another component into a slot; may be repeated.",
+        autocompletion=completion.swaps,
+    ),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SLOT.OPTION=VALUE", help="Set one option; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="SLOT.OPTION=VALUE", help="Set one option; may be repeated.", autocompletion=completion.sets),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="The seed of the noise.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, mps, or auto: a GPU if there is one.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="cpu, cuda, mps, or auto: a GPU if there is one.", autocompletion=completion.devices),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, everything else on stderr.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 LocalOption = Annotated[bool, typer.Option("--allow-local", help="Run the local plugin files that the registry names.")]
-PluginOption = Annotated[list[str] | None, typer.Option("--plugin", help="Also use this plugin (observers); may be repeated.")]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="Also use this plugin (observers); may be repeated.", autocompletion=completion.plugins),
+]
 CountOption = Annotated[int, typer.Option("-n", min=1, max=10_000, help="How many.")]
 OutOption = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from calumma.cli import completion
+from calumma.cli.check import check
+from calumma.cli.new import new
 from calumma.cli.options import DebugOption, JsonOption
 from calumma.cli.output import print_json, print_table
 
@@ -14,13 +17,31 @@ if TYPE_CHECKING:
     from calumma.extension import Catalog, ComponentSpec
 
 app = typer.Typer(no_args_is_help=True)
+app.command("new")(new)
+app.command("check")(check)
+
+PluginOrComponent = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A plugin, or a component id such as hnswlib/hnsw.",
+        autocompletion=completion.plugins_and_components,
+    ),
+]
 
 
 @app.command("list")
-def list_plugins(as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def list_plugins(
+    timing: Annotated[bool, typer.Option("--timing", help="Show what each plugin costs to load, the slowest first.")] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
     """Every component of every installed plugin, and its status."""
     from calumma.extension import Catalog
 
+    if timing:
+        _print_timings(Catalog(), as_json)
+        return
     rows = [asdict(row) for row in Catalog().rows()]
     if as_json:
         print_json(rows)
@@ -34,7 +55,7 @@ def list_plugins(as_json: JsonOption = False, debug: DebugOption = False) -> Non
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin, or a component id such as hnswlib/hnsw.")],
+    name: PluginOrComponent,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -53,6 +74,16 @@ def show(
         print(f"{name} offers no components.")
     for one in facts:
         _print_component(one)
+
+
+def _print_timings(catalog: Catalog, as_json: bool) -> None:
+    from calumma.cli import timing
+
+    found = timing.timings(catalog)
+    if as_json:
+        print_json(timing.facts(found))
+    else:
+        print_table(("plugin", "import s", "ask s", "modules"), timing.rows(found))
 
 
 def specs_named(catalog: Catalog, id: str) -> list[ComponentSpec]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from pydantic import ValidationError
 
-from calumma.contracts.inspection import imported_by_listing, tensors_of, unbounded_options
+from calumma.contracts.inspection import imported_by_listing, out_of_bounds, tensors_of, unbounded_options
 from calumma.errors import CalummaError, ComponentError
 from calumma.extension import Catalog, ComponentSpec
 from calumma.interfaces import Component, Device, Dtype, Options
@@ -20,7 +20,7 @@ C = TypeVar("C", bound=Component)
 R = TypeVar("R", bound=Callable[..., None])
 
 
-class BrokenRule(AssertionError):
+class BrokenRule(AssertionError):  # noqa: N818  (what pytest prints; it says what happened)
     """A component breaks a rule of its contract.
 
     Attributes:
@@ -44,7 +44,7 @@ def rule(check: R) -> R:
             raise
         except AssertionError as error:
             raise BrokenRule(sentence, str(error) or "it does not hold.") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BrokenRule(sentence, f"it raised {type(error).__name__}: {' '.join(str(error).split())[:400]}") from error
 
     cast(Any, kept).is_rule = True
@@ -63,11 +63,13 @@ class Contract(Generic[C]):
         kind: the kind it tests.
         component: a component id of an installed plugin, or a class.
         options: options of a small instance; None for the `example` of the component's spec, else the defaults.
+        catalog: where the id is looked up; None for the plugins that are installed.
     """
 
     kind: ClassVar[str] = ""
     component: ClassVar[str | type[Component]] = ""
     options: ClassVar[Mapping[str, Any] | None] = None
+    catalog: ClassVar[Catalog | None] = None
 
     def setup_method(self) -> None:
         """Before each rule (pytest calls it, and so does `run`)."""
@@ -110,7 +112,8 @@ class Contract(Generic[C]):
         try:
             call()
         except expected as error:
-            assert len(error.message.split()) >= 3, f"{what} is refused without a sentence: {error.message!r}."
+            if len(error.message.split()) < 3:
+                self.fail(f"{what} is refused without a sentence: {error.message!r}.")
         except Exception as error:
             self.fail(f"{what} raised {type(error).__name__}, not {names}: {error}.")
         else:
@@ -137,6 +140,17 @@ class Contract(Generic[C]):
         """Every option has a description, and every number has bounds."""
         wrong = unbounded_options(self._options_class())
         assert not wrong, f"{'; '.join(wrong)}. Use pydantic's Field(..., ge=, le=, description=)."
+
+    @rule
+    def test_numbers_out_of_bounds_are_refused(self) -> None:
+        """A number outside the bounds of its option is refused."""
+        cls, small = self._options_class(), self.small()
+        for name, value in out_of_bounds(cls):
+            try:
+                cls.model_validate({**small, name: value})
+            except ValidationError:
+                continue
+            self.fail(f"{name} = {value} was accepted.")
 
     @rule
     def test_options_stay_as_they_were(self) -> None:
@@ -185,7 +199,7 @@ class Contract(Generic[C]):
 
     def _catalog(self) -> Catalog:
         if not hasattr(self, "_found"):
-            self._found = Catalog()
+            self._found = self.catalog or Catalog()
         return self._found
 
     def _options_class(self) -> type[Options]:

@@ -32,6 +32,15 @@ def unbounded_options(cls: type[BaseModel]) -> list[str]:
     return wrong
 
 
+def out_of_bounds(cls: type[BaseModel]) -> Iterator[tuple[str, float]]:
+    """(option, a number just outside its bounds), twice for each option that is a number."""
+    for name, field in cls.model_json_schema().get("properties", {}).items():
+        for one in (field, *field.get("anyOf", ())):
+            for bound, step in (("minimum", -1), ("exclusiveMinimum", 0), ("maximum", 1), ("exclusiveMaximum", 0)):
+                if bound in one:
+                    yield name, one[bound] + step
+
+
 def _bounded(schema: dict[str, Any]) -> bool:
     low = "minimum" in schema or "exclusiveMinimum" in schema
     high = "maximum" in schema or "exclusiveMaximum" in schema

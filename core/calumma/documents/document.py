@@ -38,6 +38,17 @@ class Image:
     masked: BoolArray | None = None
     uri: str | None = None
 
+    def __repr__(self) -> str:
+        facts = ["no pixels" if self.pixels is None else f"{self.pixels.shape[1]} x {self.pixels.shape[0]} pixels"]
+        facts += [f"{ids.shape[0]} x {ids.shape[1]} ids of {name}" for name, ids in self.tokens.items()]
+        facts += [] if self.masked is None else [f"{int(self.masked.sum())} masked"]
+        return f"<Image {', '.join([*facts, *([self.uri] if self.uri else [])])}>"
+
+    def _repr_png_(self) -> bytes | None:
+        from calumma.documents.pictures import png_bytes
+
+        return None if self.pixels is None else png_bytes(self.pixels)
+
 
 @dataclass(frozen=True)
 class Hole:

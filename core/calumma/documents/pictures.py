@@ -14,8 +14,10 @@ import PIL.ImageOps
 
 from calumma.documents.document import Pixels
 from calumma.errors import InputError
+from calumma.files import read_file
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # no other reader of Pillow is tried: EPS would call Ghostscript
+MAX_FILE = 256 * 2**20
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 32_768
 
@@ -23,17 +25,20 @@ MAX_SIDE = 32_768
 def read_picture(source: str | Path | bytes, name: str | None = None) -> Pixels:
     """A picture file, or its bytes, as uint8 [H, W, 3]: turned as its EXIF says, its transparency on white.
 
+    Of an animation it is the first frame.
+
     Args:
         name: what to call the bytes in errors.
 
     Raises:
-        InputError: no such file, no picture, or one above 100 million pixels or 32,768 pixels along a side.
+        InputError: no ordinary file, no picture, or one above 256 MiB, 100 million pixels or 32,768 pixels along a side.
     """
     what = name or ("the picture" if isinstance(source, bytes) else str(source))
+    content = source if isinstance(source, bytes) else _content(Path(source), what)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # bounded just below
-            with PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            warnings.simplefilter("ignore")  # sizes are bounded just below; of the rest a user can mend nothing
+            with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
                 if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
                     raise _too_large(what, f"{width} x {height} pixels are")
@@ -41,14 +46,21 @@ def read_picture(source: str | Path | bytes, name: str | None = None) -> Pixels:
                 return upright(image)
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"There is no file {what}.", "Check the path.") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{what} is a folder.", "Give a picture file.") from error
     except PIL.Image.DecompressionBombError as error:
         raise _too_large(what, "its pixels are") from error
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
         raise InputError(f"{what} is not a readable picture.", f"Give one of {', '.join(FORMATS)}.") from error
+
+
+def _content(path: Path, what: str) -> bytes:
+    try:
+        return read_file(path, MAX_FILE)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {what}.", "Check the path.") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{what} is a folder.", "Give a picture file.") from error
+    except OSError as error:
+        raise InputError(f"{what} cannot be read: {error.strerror}.", "Give a picture file.") from error
 
 
 def upright(image: PIL.Image.Image) -> Pixels:
@@ -99,8 +111,8 @@ def resize_to(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def _on_white(image: PIL.Image.Image) -> Pixels:
     if image.mode.startswith("I;16") or image.mode == "I":  # 16 bits of grey, which convert() would clip
-        grey = np.clip(np.asarray(image, np.float64) / 257, 0, 255).round().astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+        grey = (np.asarray(image).clip(0, 65535).astype(np.uint32) + 128) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = PIL.Image.new("RGBA", image.size, "white")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ def plugin_of(source: str) -> str | None:
 def file_of_plugin(source: str, folder: Path) -> Path:
     """The file of `PLUGIN:file` in the plugin's assets folder. Raises AssetError where it is missing or lies outside."""
     file = source.partition(":")[2]
-    path = (folder / file).resolve()
+    try:
+        path = (folder / file).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL byte, or a link to itself
+        raise AssetError(f"The asset {source!r} is no name of a file.", "Name a file below the folder of assets.") from error
     if not file or not path.is_relative_to(folder.resolve()):
         raise AssetError(f"The asset {source!r} leaves the plugin's folder of assets.", "Name a file below that folder.")
-    if not path.exists():
+    if not _is_there(path, source):
         there = ", ".join(sorted(entry.name for entry in folder.glob("*"))[:24]) or "nothing"
         raise AssetError(f"The asset {source!r} does not exist: there is no {path}.", f"The folder of assets holds {there}.")
     return path
@@ -36,16 +40,27 @@ def file_at(source: str, base: Path | None) -> Path:
 
     Raises AssetError where there is no such file, or a relative path climbs out of `base`.
     """
-    given = Path(source).expanduser()
+    given = Path(os.path.expanduser(source))
     root = Path.cwd() if base is None else Path(os.path.abspath(base))
     path = Path(os.path.normpath(root / given))
     if base is not None and not given.is_absolute() and not path.is_relative_to(root):
         raise AssetError(f"The path {source!r} leaves {root}.", "Write the absolute path, or put the file beside the registry.")
-    if "\0" in source or not path.exists():
+    if not _is_there(path, source):
         raise AssetError(
             f"The file {source!r} does not exist: there is no {path!s}.", "Correct the path, or put the file there."
         )
     return path
+
+
+def _is_there(path: Path, source: str) -> bool:
+    """Whether there is a file or a folder. Raises AssetError for a pipe or a device, which could be read for ever."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise AssetError(f"{source!r} is no ordinary file but a pipe, a device or a socket.", "Name a file or a folder.")
+    return True
 
 
 def file_of_hub(source: str) -> Path:
@@ -66,7 +81,8 @@ def file_of_hub(source: str) -> Path:
 
 def parse_hub(source: str) -> tuple[str, str, str | None]:
     """(repository, file, revision) of `hf:org/repo/file@revision`. Raises AssetError."""
-    match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)/([^@]+?)(?:@([\w./-]+))?", source)
-    if match is None or ".." in match[2].split("/"):
+    match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)/([^@\\\0-\x1f]+)(?:@([\w./-]+))?", source)
+    steps = "/".join(filter(None, match.groups())).split("/") if match else [""]
+    if match is None or {"", ".", ".."} & set(steps):
         raise AssetError(f"The asset {source!r} is not of the form hf:org/repo/file@revision.", "Write it like that.")
     return match[1], match[2], match[3]

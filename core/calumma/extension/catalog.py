@@ -116,7 +116,8 @@ class Catalog:
                 state, reason = self.status(spec)
                 rows.append(ComponentRow(spec.name, spec.kind, info.name, info.distribution, info.version, state, reason))
             if not loaded.components:
-                reason = "offers no components"
+                kinds = ", ".join(kind.name for kind in loaded.kinds)
+                reason = f"offers the kind{'s' * (len(loaded.kinds) > 1)} {kinds}" if kinds else "offers no components"
                 rows.append(ComponentRow(None, None, info.name, info.distribution, info.version, "available", reason))
         return rows
 

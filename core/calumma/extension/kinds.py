@@ -5,7 +5,13 @@ from __future__ import annotations
 from calumma.extension.specs import KindSpec
 
 BUILT_IN = tuple(
-    KindSpec(name, summary, f"calumma.interfaces:{name.title().replace('_', '')}", contract)
+    KindSpec(
+        name,
+        summary,
+        interface=f"calumma.interfaces:{name.title().replace('_', '')}",
+        contract=contract,
+        template=f"calumma.scaffold:templates/{name}.txt",
+    )
     for name, summary, contract in [
         ("image_tokenizer", "Pictures to grids of codebook indices and back.", "calumma.contracts:ImageTokenizerContract"),
         ("text_tokenizer", "Texts to ids and back.", "calumma.contracts:TextTokenizerContract"),

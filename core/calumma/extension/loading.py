@@ -24,6 +24,7 @@ from calumma.extension.specs import ComponentSpec, KindSpec
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("calumma_"))
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_FILE = re.compile(r"[A-Za-z_][\w.]*:(?!/)(?!.*\.\.).+")
 _MOST = 1000
 T = TypeVar("T")
 
@@ -88,6 +89,10 @@ def ask(info: PluginInfo, plugin: object, module: ModuleType | None = None) -> L
         for kind in kinds:
             _check(
                 _is_target(kind.interface), f"the kind {kind.name!r} has the interface {kind.interface!r}, not 'module:Class'"
+            )
+            _check(
+                not kind.template or bool(_FILE.fullmatch(kind.template)),
+                f"the kind {kind.name!r} has the template {kind.template!r}, not 'package:file'",
             )
     return Loaded(info, plugin, module, components, kinds)
 

@@ -46,7 +46,8 @@ class KindSpec:
     Attributes:
         interface: import string of the class that its components inherit.
         contract: import string of its contract test class; empty if it has none.
-        template: `package:file`, the text of a small component, for `calumma plugins new`; empty if it has none.
+        template: `package:file`, the text of a small component, for `calumma plugins new`; empty if it has none. The module
+            `calumma.scaffold.template` says how it is written and which placeholders it may use.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from calumma.interfaces.component import Asset, Component, Device, Dtype, Options, Part, sha256_of
 from calumma.interfaces.decoder import Decoder, DecoderCapability, Packed, State
 from calumma.interfaces.embedder import Embedder, Vectors, normalised
+from calumma.interfaces.finisher import Finisher
 from calumma.interfaces.image_tokenizer import ImageTokenizer
 from calumma.interfaces.noise import Noise
 from calumma.interfaces.retriever import Entries, Hits, Query, Retriever, RetrieverCapability
@@ -21,6 +22,7 @@ __all__ = [
     "Dtype",
     "Embedder",
     "Entries",
+    "Finisher",
     "Hits",
     "ImageTokenizer",
     "Noise",

@@ -57,13 +57,17 @@ class Decoder(Component, ABC):
 
     @abstractmethod
     def start(self, prompts: Sequence[IntArray], capacity: int) -> State:
-        """Prefills prompts of unequal length, room for `capacity` ids in all per row; each row as if it were alone."""
+        """Prefills prompts of unequal length, room for `capacity` ids in all per row; each row as if it were alone.
+
+        Raises InputError where a prompt has no ids or more than `capacity`, and where `capacity` exceeds the context.
+        """
 
     @abstractmethod
     def append(self, state: State, ids: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Appends ids int64 [B, T], of which the first valid[i] count in row i (0 leaves the row as it was).
 
-        Returns logits float32 [B, T, V]; those beyond valid[i] mean nothing. Updates `state` in place.
+        Returns logits float32 [B, T, V]; those beyond valid[i] mean nothing. Updates `state` in place. Raises InputError,
+        and leaves the state as it was, where a row would hold more than its capacity.
         """
 
     @abstractmethod
@@ -76,7 +80,10 @@ class Decoder(Component, ABC):
 
     @abstractmethod
     def rewind(self, state: State, lengths: Sequence[int]) -> None:
-        """Forgets ids beyond lengths[i] in each row, 1 <= lengths[i] <= state.lengths[i]; `logits` are as they were then."""
+        """Forgets ids beyond lengths[i] in each row; `logits` are as they were then.
+
+        Raises InputError unless 1 <= lengths[i] <= state.lengths[i].
+        """
 
     @abstractmethod
     def train_forward(self, packed: Packed) -> torch.Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calumma.documents.document import IntArray, Pixels
+from calumma.errors import ComponentError, InputError
 from calumma.interfaces.component import Component, Options
 from calumma.interfaces.embedder import Vectors
 
@@ -35,6 +36,12 @@ class Query:
     exclude: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     where: str | None = None
 
+    def __repr__(self) -> str:
+        vector = "none" if self.vector is None else f"{len(self.vector)} numbers"
+        image = "none" if self.image is None else f"{self.image.shape[1]} x {self.image.shape[0]} pixels"
+        more = f", {len(self.exclude)} keys excluded" * bool(len(self.exclude)) + f", where {self.where}" * bool(self.where)
+        return f"<Query text {self.text!r}, image {image}, vector {vector}{more}>"
+
 
 @dataclass(frozen=True, eq=False)
 class Hits:
@@ -49,6 +56,14 @@ class Hits:
     keys: IntArray
     scores: npt.NDArray[np.float32]
     counts: IntArray
+
+    def __repr__(self) -> str:
+        rows = [
+            ", ".join(f"{key} ({score:.3f})" for key, score in zip(keys[: min(n, 5)], scores, strict=False)) + ", ..." * (n > 5)
+            for keys, scores, n in zip(self.keys[:3].tolist(), self.scores[:3].tolist(), self.counts.tolist(), strict=False)
+        ]
+        found = "; ".join(row or "nothing" for row in rows) + "; ..." * (len(self.keys) > 3)
+        return f"<Hits Q = {len(self.keys)}, k = {self.keys.shape[1]}: {found}>"
 
     @classmethod
     def of(cls, rows: Sequence[tuple[IntArray, npt.NDArray[np.float32]]], k: int) -> Hits:
@@ -70,6 +85,10 @@ class Entries:
     keys: IntArray
     vectors: Vectors
     texts: Sequence[str] | None = None
+
+    def __repr__(self) -> str:
+        more = "" if self.texts is None else ", with texts"
+        return f"<Entries {len(self.keys)} rows of {self.vectors.shape[-1]} numbers{more}>"
 
 
 class Retriever(Component, ABC):
@@ -110,6 +129,50 @@ class Retriever(Component, ABC):
     @abstractmethod
     def open(cls, folder: Path, options: Options) -> Self:
         """The index that `save` wrote, with these options. Raises AssetError where the folder does not hold one."""
+
+    # --- what engines check alike ---
+
+    def rows_of(self, entries: Entries, dimension: int | None, there: IntArray) -> tuple[IntArray, Vectors]:
+        """Keys int64 [N] and vectors float32 [N, D] of entries that may be added; call it before anything changes.
+
+        Args:
+            dimension: of the rows that are there; None for any. there: the keys that are there.
+
+        Raises InputError: a key twice, not as many vectors as keys, another dimension.
+        """
+        keys, vectors = np.asarray(entries.keys, np.int64), np.asarray(entries.vectors, np.float32)
+        if vectors.ndim != 2 or keys.shape != vectors.shape[:1]:
+            raise InputError(
+                f"Keys of shape {keys.shape} and vectors of shape {vectors.shape} do not fit.", "Give each key one vector."
+            )
+        if len(np.unique(keys)) < len(keys) or np.isin(keys, there).any():
+            raise InputError("A key was added twice.", "Remove it first.")
+        if len(keys):
+            self._check_dimension("row", vectors.shape[1], dimension)
+        return keys, vectors
+
+    def vector_of(self, query: Query, dimension: int | None) -> Vectors:
+        """The vector float32 [D] of a query that may be asked of rows of `dimension` (None for any).
+
+        Raises InputError: it has none, or one of another dimension. ComponentError: a filter, without the capability `filters`.
+        """
+        name = self.id or type(self).__name__
+        if query.vector is None:
+            raise InputError(f"{name} searches by vector, and the query has none.", "Embed the query first.")
+        if query.where is not None and "filters" not in self.capabilities:
+            raise ComponentError(f"{name} cannot filter by metadata.", "Leave `where` out.")
+        vector = np.asarray(query.vector, np.float32)
+        if vector.ndim != 1:
+            raise InputError(f"The vector of a query has the shape {vector.shape}.", "Give one vector [dimension].")
+        self._check_dimension("query", len(vector), dimension)
+        return vector
+
+    def _check_dimension(self, what: str, given: int, there: int | None) -> None:
+        if there is not None and given != there:
+            raise InputError(
+                f"A {what} has {given} dimensions, and the index of {self.id or type(self).__name__} has {there}.",
+                "Use the embedder that the index was built with.",
+            )
 
     def index_key(self) -> str:
         """Identity of the index that this builds: the fingerprint, less options marked `json_schema_extra={"search": True}`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from calumma.documents.document import Document, IntArray
+from calumma.documents.printing import printable
 from calumma.interfaces.component import Component
 from calumma.interfaces.embedder import Vectors
 from calumma.interfaces.noise import Noise
@@ -34,6 +35,10 @@ class Retrieved:
     key: int
     score: float
     query: str = "text"
+
+    def __repr__(self) -> str:
+        said = printable(f"{self.document.id} {self.document.text!r}")
+        return f"<Retrieved {self.score:.3f} by {self.query}: {said}, row {self.key}>"
 
 
 class Selection(Component, ABC):

@@ -9,7 +9,10 @@ from calumma.interfaces.component import Component
 
 
 class TextTokenizer(Component, ABC):
-    """Byte-complete: every string is encodable and `decode(encode(text)) == text`. No special ids: they are the layout's."""
+    """Byte-complete: every string is encodable and `decode(encode(text)) == text`. No special ids: they are the layout's.
+
+    A string is valid Unicode: half of a surrogate pair, which Python's str can hold and UTF-8 cannot, is refused.
+    """
 
     @property
     @abstractmethod
@@ -18,8 +21,8 @@ class TextTokenizer(Component, ABC):
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; "" gives []."""
+        """Ids of a text, none for "". Raises InputError for half of a surrogate pair."""
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids. Raises InputError for an id out of range."""
+        """The text of any ids; bytes that are no UTF-8 become U+FFFD. Raises InputError for an id out of range."""

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
 
 from calumma.documents import BoolArray, IntArray, Pixels
-from calumma.documents.pictures import resize_to
+from calumma.documents.pictures import read_picture, resize_to, upright
 from calumma.errors import InputError
 
 if TYPE_CHECKING:
     from calumma.interfaces import ImageTokenizer
 
 Box = tuple[int, int, int, int]
+Picture = str | Path | Pixels | PIL.Image.Image
+
+
+def as_pixels(picture: Picture) -> Pixels:
+    """uint8 [H, W, 3] of a file, an open picture, or an array that is so already. Raises InputError."""
+    if isinstance(picture, (str, Path)):
+        return read_picture(Path(picture))
+    if isinstance(picture, PIL.Image.Image):
+        return upright(picture)
+    if not (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3):
+        raise InputError(
+            f"A picture as an array is uint8 [H, W, 3], not {what_it_is(picture)}.", "Convert it, or give its path."
+        )
+    if not picture.size:
+        raise InputError("The picture has no pixels.", "Give one of at least one pixel.")
+    return picture
+
+
+def what_it_is(value: object) -> str:
+    """Dtype and shape of an array, the type of anything else: for errors."""
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def encode_picture(tokenizer: ImageTokenizer, pixels: Pixels) -> IntArray:
@@ -96,3 +118,11 @@ def check_box(box: Box, pixels: Pixels) -> None:
             f"The box {x0},{y0},{x1},{y1} does not lie in the picture, which is {width} x {height} pixels.",
             "Give --box X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1 inside it.",
         )
+
+
+def paste_box(pixels: Pixels, drawn: Pixels, box: Box) -> Pixels:
+    """A copy of `pixels` with the inside of a box from `drawn`, a picture of the same size."""
+    x0, y0, x1, y1 = box
+    pasted = pixels.copy()
+    pasted[y0:y1, x0:x1] = drawn[y0:y1, x0:x1]
+    return pasted

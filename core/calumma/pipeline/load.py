@@ -20,8 +20,10 @@ from calumma.interfaces import (
     TextTokenizer,
 )
 from calumma.interfaces.component import Device, Dtype
+from calumma.pipeline.installed import check_installed
 from calumma.pipeline.pipeline import Pipeline
 from calumma.registry import ResolvedPipeline, build, default_registry, dump, resolve
+from calumma.registry.pipelines import REQUIRED
 
 
 def component(id: str, *, kind: str | None = None, **options: Any) -> Component:
@@ -65,6 +67,7 @@ def load(
     catalog = Catalog(allow_local=allow_local)
     file = default_registry() if registry is None else Path(registry)
     resolved = resolve(file, pipeline, swap, set, bank, catalog, use=plugins)
+    check_installed(resolved)
     slots = build(resolved)
     retriever = cast(Retriever, slots["retriever"])
     path = resolved.bank_path() if retriever.accepts or bank is not None else None
@@ -78,6 +81,7 @@ def load(
         decoder=cast(Decoder, slots["decoder"]),
         sampler=cast(Sampler, slots["sampler"]),
         bank=None if path is None else Bank.open(path, name),
+        extra={slot: part for slot, part in slots.items() if slot not in REQUIRED},
         device=device,
         dtype=dtype,
         catalog=catalog,

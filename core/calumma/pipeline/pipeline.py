@@ -6,18 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import PIL.Image
 
 from calumma.documents import CONDITIONAL, Document, Hole, Image, IntArray, Pixels, Task, Text, tasks
-from calumma.documents.pictures import read_picture, upright
 from calumma.errors import InputError
 from calumma.interfaces import (
     Decoder,
     Embedder,
+    Finisher,
     ImageTokenizer,
     Noise,
     Progress,
@@ -29,7 +27,19 @@ from calumma.interfaces import (
     TextTokenizer,
 )
 from calumma.interfaces.component import Component, Device, Dtype
-from calumma.pipeline.images import Box, Frame, cells_of, check_box, decode_picture, encode_picture
+from calumma.pipeline import display
+from calumma.pipeline.finishing import check_extra, finished
+from calumma.pipeline.images import (
+    Box,
+    Frame,
+    Picture,
+    as_pixels,
+    cells_of,
+    check_box,
+    decode_picture,
+    encode_picture,
+    paste_box,
+)
 from calumma.pipeline.record import components_record, versions
 from calumma.pipeline.result import Result
 from calumma.pipeline.wiring import check_wiring
@@ -38,7 +48,6 @@ if TYPE_CHECKING:
     from calumma.bank import Bank
     from calumma.extension import Catalog
 
-Picture = str | Path | Pixels | PIL.Image.Image
 OnProgress = Callable[[Progress], None]
 BATCH = 32  # rows drawn at a time
 
@@ -48,6 +57,8 @@ class Pipeline:
 
     Args:
         bank: what the retriever searches; needed unless the retriever accepts nothing.
+        extra: further slots by name, of kinds that plugins bring; those that hold a Finisher are applied to every
+            picture, in this order.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto" (a GPU if there is one).
         record: what to put into each result's record beside what is worked out here (the resolved registry).
 
@@ -66,6 +77,7 @@ class Pipeline:
         decoder: Decoder,
         sampler: Sampler,
         bank: Bank | None = None,
+        extra: Mapping[str, Component] | None = None,
         device: Device = "auto",
         dtype: Dtype = "float32",
         catalog: Catalog | None = None,
@@ -79,6 +91,8 @@ class Pipeline:
         self.decoder = decoder
         self.sampler = sampler
         self.bank = bank
+        self.extra = dict(extra or {})
+        check_extra(self.extra)
         self.layout = check_wiring(self.slots, bank)
         self._device, self._dtype = device, dtype
         self._catalog = catalog
@@ -91,7 +105,7 @@ class Pipeline:
 
     @property
     def slots(self) -> dict[str, Component]:
-        """Slot -> component."""
+        """Slot -> component; the extra ones last, in their order."""
         return {
             "image_tokenizer": self.image_tokenizer,
             "text_tokenizer": self.text_tokenizer,
@@ -100,19 +114,20 @@ class Pipeline:
             "selection": self.selection,
             "decoder": self.decoder,
             "sampler": self.sampler,
+            **self.extra,
         }
 
     @property
     def device(self) -> Device:
-        """Where the models run; "auto" worked out. Raises InputError for one that is not here."""
+        """Where the models run; "auto" worked out. Raises InputError for one that is not here, or cannot compute."""
         import torch
 
         if self._device == "auto":
             self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            torch.empty(0, device=self._device)
+            torch.ones(1, device=self._device).item()
         except (RuntimeError, AssertionError) as error:  # AssertionError: a torch without CUDA
-            raise InputError(f"There is no device {self._device!r} here.", "Try cpu, or auto.") from error
+            raise InputError(f"There is no device {self._device!r} here to compute on.", "Try cpu, or auto.") from error
         return self._device
 
     def __enter__(self) -> Self:
@@ -122,8 +137,10 @@ class Pipeline:
         """Nothing to close yet; remote retrievers will."""
 
     def __repr__(self) -> str:
-        parts = "\n".join(f"  {slot:<16} {part.id}" for slot, part in self.slots.items())
-        return f"<Pipeline\n{parts}\n  {'bank':<16} {self.bank}>"
+        return display.pipeline_text(self)
+
+    def _repr_html_(self) -> str:
+        return display.pipeline_html(self)
 
     def generate(self, prompt: str, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None) -> Result:
         """Draws n pictures of a prompt. Picture i depends on (prompt, seed, i) alone. Raises InputError."""
@@ -155,7 +172,7 @@ class Pipeline:
 
     def caption(self, picture: Picture, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None) -> Result:
         """Describes a picture n times (`result.texts`). Raises InputError where it is no picture."""
-        document = tasks.caption(self._encoded(_pixels(picture)))
+        document = tasks.caption(self._encoded(as_pixels(picture)))
         return self._run("caption", [document], n, seed, on_progress=on_progress)[0]
 
     def infill(
@@ -179,7 +196,7 @@ class Pipeline:
         """
         if not prompt.strip():
             raise InputError("The prompt is empty.", "Say what the whole picture shows with --prompt.")
-        pixels = _pixels(picture)
+        pixels = as_pixels(picture)
         check_box(box, pixels)
         encoded = self._encoded(pixels)
         grid = encoded.tokens[self._image_fingerprint].shape
@@ -188,7 +205,7 @@ class Pipeline:
         document = tasks.infill(encoded, cells, prompt.strip())
 
         def pasted(drawn: Pixels) -> Pixels:
-            return _pasted(pixels, frame.back(drawn), box)
+            return paste_box(pixels, frame.back(drawn), box)
 
         return self._run("infill", [document], n, seed, on_progress=on_progress, finish=pasted if paste else None)[0]
 
@@ -221,7 +238,7 @@ class Pipeline:
         on_progress: OnProgress | None = None,
         finish: Callable[[Pixels], Pixels] | None = None,
     ) -> list[Result]:
-        """Fills the hole of each document n times; `finish` has the last word on each picture."""
+        """Fills the hole of each document n times; `finish` is applied to each picture before the finishers."""
         if n < 1:
             raise InputError(f"Cannot draw {n} samples.", "Ask for at least one (-n 1).")
         if not 0 <= seed < 2**63:
@@ -246,6 +263,13 @@ class Pipeline:
         with _timed(timings, "decode"):
             pictures = [] if task == "caption" else [self._decoded(document) for document in filled]
             pictures = [finish(pixels) for pixels in pictures] if finish else pictures
+        if any(isinstance(part, Finisher) for part in self.extra.values()):
+            noise = Noise(seed)
+            with _timed(timings, "finish"):
+                pictures = [
+                    finished(pixels, self.extra, document, noise, sample)
+                    for pixels, document, (_, sample) in zip(pictures, filled, rows, strict=False)
+                ]
         timings["total"] = time.perf_counter() - begun
         results = []
         for index, document in enumerate(documents):
@@ -372,29 +396,6 @@ def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
     timings[stage] = time.perf_counter() - begun
 
 
-def _pixels(picture: Picture) -> Pixels:
-    if isinstance(picture, (str, Path)):
-        return read_picture(Path(picture))
-    if isinstance(picture, PIL.Image.Image):
-        return upright(picture)
-    if not (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3):
-        raise InputError(f"A picture as an array is uint8 [H, W, 3], not {_kind(picture)}.", "Convert it, or give its path.")
-    if not picture.size:
-        raise InputError("The picture has no pixels.", "Give one of at least one pixel.")
-    return picture
-
-
-def _kind(value: object) -> str:
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
-
-
 def _shown(document: Document) -> PIL.Image.Image | None:
     image = document.image
     return None if image is None or image.pixels is None else PIL.Image.fromarray(image.pixels)
-
-
-def _pasted(pixels: Pixels, drawn: Pixels, box: Box) -> Pixels:
-    x0, y0, x1, y1 = box
-    pasted = pixels.copy()
-    pasted[y0:y1, x0:x1] = drawn[y0:y1, x0:x1]
-    return pasted

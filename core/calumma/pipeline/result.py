@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ import numpy as np
 import PIL.Image
 
 from calumma.documents import Document, IntArray, Task
-from calumma.documents.pictures import write_png
+from calumma.documents.pictures import png_bytes, write_png
 from calumma.errors import InputError
 from calumma.interfaces import Retrieved
+from calumma.pipeline import display
 from calumma.pipeline.record import write_json
 from calumma.pipeline.sheet import contact_sheet
 
@@ -59,28 +61,47 @@ class Result:
         return contact_sheet([self])
 
     def save(self, folder: str | Path) -> Saved:
-        """Writes the pictures, their contact sheet and `run.json`; each file whole or not at all. Raises InputError."""
+        """Writes the pictures, their contact sheet and their record; each file whole or not at all. Raises InputError.
+
+        Names begin with the prompt and the seed, so that runs can share a folder; the same run again replaces its own files.
+        """
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"Cannot write to {folder}: {error.strerror}.", "Choose another folder.") from error
-        stem = f"{slug(self.prompt) or self.task}-s{self.seed}"
+        stem = self.stem
         images = [folder / f"{stem}-{index}.png" for index in range(len(self.images))]
         for path, image in zip(images, self.images, strict=True):
             write_png(path, np.asarray(image))
         sheet = folder / f"{stem}-sheet.png" if images else None
         if sheet is not None:
             write_png(sheet, np.asarray(self.sheet()))
-        record = write_json(folder / "run.json", {**self.record, "images": [path.name for path in images]})
+        record = write_json(folder / f"{stem}.json", {**self.record, "images": [path.name for path in images]})
         return Saved(images, sheet, record)
 
+    @property
+    def stem(self) -> str:
+        """What the names of its files begin with: "a-red-apple-s1", or "a-red-apple-infill-s1" for other tasks."""
+        words = [slug(self.prompt), "" if self.prompt and self.task == "generate" else self.task, f"s{self.seed}"]
+        return "-".join(word for word in words if word)
+
     def __repr__(self) -> str:
-        outcome = f"{len(self.images)} image(s)" if self.images else f"texts={self.texts}"
-        found = ", ".join(str(one.document.id) for one in self.retrieved) or "nothing"
-        return f"<Result {self.task} {self.prompt!r}: {outcome}; retrieved {found}; {self.timings.get('total', 0.0):.2f} s>"
+        return display.result_line(self)
+
+    def __str__(self) -> str:
+        return display.result_text(self)
+
+    def _repr_html_(self) -> str:
+        return display.result_html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        return png_bytes(np.asarray(self.sheet())) if self.images else None
 
 
 def slug(text: str, limit: int = 60) -> str:
-    """A file name's worth of a text: lower-case words joined by hyphens."""
-    return "-".join(re.findall(r"\w+", text.lower()))[:limit].strip("-")
+    """A file name's worth of a text: lower-case words joined by hyphens; what is cut off is told apart by 8 hex digits."""
+    words = "-".join(re.findall(r"\w+", text.lower()))
+    if len(words) <= limit:
+        return words
+    return f"{words[: limit - 9].strip('-')}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from calumma.errors import Problem, RegistryError
+from calumma.files import read_file
 from calumma.registry.nodes import Mark, Node
 
 MAX_BYTES = 1 << 20
@@ -33,15 +35,14 @@ def parse_file(file: Path) -> tuple[Node, list[Problem]]:
     """The tree of one file, and its duplicate keys. Raises RegistryError where it cannot be read or is not bounded YAML."""
     whole = Mark(file)
     try:
-        if file.is_dir():
-            raise registry_error([whole.problem("", "is a folder, not a file.")])
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise registry_error([whole.problem("", f"cannot be read: {said}.")]) from error
-    if len(data) > MAX_BYTES:
-        raise registry_error([Mark(file, 1, 1).problem("", f"is larger than {MAX_BYTES // 1024} KiB, the most that is read.")])
+        data = read_file(file, MAX_BYTES)
+    except IsADirectoryError as error:
+        raise registry_error([whole.problem("", "is a folder, not a file.")]) from error
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            message = f"is larger than {MAX_BYTES // 1024} KiB, the most that is read."
+            raise registry_error([Mark(file, 1, 1).problem("", message)]) from error
+        raise registry_error([whole.problem("", f"cannot be read: {error.strerror}.")]) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

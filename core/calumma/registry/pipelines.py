@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ class Pipelines:
         text = str(value)
         if value is None or text in self.registry.banks:
             return node_of(value, mark)
-        looks = isinstance(value, Path) or any(sign in text for sign in "/\\:") or Path(text).exists()
+        looks = isinstance(value, Path) or any(sign in text for sign in "/\\:") or os.path.exists(text)
         return node_of({"path": text}, mark) if looks else node_of(text, mark)
 
     def _wrong(self, mark: Mark, path: str, message: str) -> None:

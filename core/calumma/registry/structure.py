@@ -113,6 +113,9 @@ class _Reader:
 
     def _include(self, node: Node, path: str, file: Path, within: tuple[str, ...]) -> None:
         target = shipped() if node.value == "calumma:registry.yaml" else file.parent / str(node.value)
+        if "\0" in str(target):
+            self._problem(node.mark, path, f"{node.value!r} is no name of a file.")
+            return
         identity = os.path.realpath(target)
         if identity in within:
             self._problem(node.mark, path, f"{node.value!r} includes this file in turn. Take one of the two includes out.")

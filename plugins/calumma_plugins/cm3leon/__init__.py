@@ -19,5 +19,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         install="calumma",
         capabilities={"fork": True, "rewind": True, "train": True},
         assets=("weights",),
+        example="calumma_plugins.cm3leon.example:tiny",
         links={"paper": "https://arxiv.org/abs/2309.02591", "objective": "https://arxiv.org/abs/2201.07520"},
     )

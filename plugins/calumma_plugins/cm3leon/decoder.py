@@ -33,11 +33,15 @@ BUCKET = 64  # capacities and extents are multiples of it, so that few shapes oc
 
 @dataclass(eq=False)
 class CachedState:
-    """Rows in flight: `logits` [B, V] after each row's last id, `lengths` [B], and what the model keeps of their ids."""
+    """Rows in flight: `logits` [B, V] after each row's last id, `lengths` [B], and what the model keeps of their ids.
+
+    The cache may be larger than `capacity`, which is what was asked for.
+    """
 
     logits: Tensor
     lengths: Tensor
     cache: Cache
+    capacity: int
 
 
 class CM3LeonDecoder(Decoder):
@@ -110,17 +114,20 @@ class CM3LeonDecoder(Decoder):
         model, lengths = self.model, [len(prompt) for prompt in prompts]
         if not lengths or min(lengths) < 1:
             raise InputError("A prompt without ids cannot be continued.", "Begin it with <eos>.")
-        needed = max(capacity, *lengths)
-        if needed > self.context:
-            raise InputError(f"{needed} ids do not fit the decoder's context of {self.context}.", "Shorten the prompt.")
+        if max(capacity, *lengths) > self.context:
+            raise InputError(
+                f"{max(capacity, *lengths)} ids do not fit the decoder's context of {self.context}.", "Shorten the prompt."
+            )
+        if max(lengths) > capacity:
+            raise InputError(f"A prompt of {max(lengths)} ids does not fit a capacity of {capacity}.", "Ask for more capacity.")
         device = model.embed.weight.device
         rows = torch.full((len(prompts), max(lengths)), self.config.vocabulary.pad)
         for row, prompt in enumerate(prompts):
             rows[row, : len(prompt)] = torch.from_numpy(prompt.copy())
-        cache = model.new_cache(len(prompts), min(_bucketed(needed), self.context))
+        cache = model.new_cache(len(prompts), min(_bucketed(capacity), self.context))
         model.prefill(rows.to(device), cache)
         ends = torch.tensor(lengths, device=device)
-        return CachedState(self._logits_at(cache, ends), ends, cache)
+        return CachedState(self._logits_at(cache, ends), ends, cache, capacity)
 
     @torch.no_grad()
     def append(self, state: State, ids: Tensor, valid: Tensor) -> Tensor:
@@ -128,8 +135,8 @@ class CM3LeonDecoder(Decoder):
         ids, valid = ids.to(state.lengths.device), valid.to(state.lengths.device)
         lengths, cache = state.lengths + valid, state.cache
         longest = int(lengths.max())
-        if longest > cache.capacity:
-            raise InputError(f"A row grows to {longest} ids; its cache holds {cache.capacity}.", "Start it with more capacity.")
+        if longest > state.capacity:
+            raise InputError(f"A row grows to {longest} ids; its capacity is {state.capacity}.", "Start it with more capacity.")
         extent = min(_bucketed(longest), cache.capacity)
         logits = self.model.head(self.model.extend(ids, state.lengths, valid, cache, extent))
         last = logits[torch.arange(len(ids), device=ids.device), (valid - 1).clamp(min=0)]
@@ -141,7 +148,7 @@ class CM3LeonDecoder(Decoder):
     def fork(self, state: State, rows: Sequence[int]) -> State:
         assert isinstance(state, CachedState)
         index = torch.tensor(list(rows), dtype=torch.int64, device=state.lengths.device)
-        return CachedState(state.logits[index], state.lengths[index], state.cache.rows(index))
+        return CachedState(state.logits[index], state.lengths[index], state.cache.rows(index), state.capacity)
 
     def keep(self, state: State, rows: Sequence[int]) -> State:
         return state if list(rows) == list(range(len(state.lengths))) else self.fork(state, rows)

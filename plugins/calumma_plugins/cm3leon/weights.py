@@ -32,7 +32,7 @@ def read_config(path: Path) -> tuple[ModelConfig, dict[str, str]]:
         return ModelConfig.model_validate(told), fingerprints
     except OSError as error:
         raise AssetError(f"Cannot read {path}: {error.strerror}.", "Check the path in the registry.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
         raise AssetError(f"{path} has no header that says the decoder's sizes.", fix) from error
 
 
@@ -71,6 +71,6 @@ def load_model(path: Path) -> Transformer:
         model = Transformer(config)
     try:
         model.load_state_dict(load_file(path), assign=True)
-    except (SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, KeyError, AttributeError) as error:
         raise AssetError(f"The weights in {path} are not those its header tells of.", "Fetch or train them again.") from error
     return model

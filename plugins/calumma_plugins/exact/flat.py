@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from calumma.documents import IntArray
-from calumma.errors import AssetError, InputError
+from calumma.errors import AssetError
 from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
 from calumma_plugins.exact.options import FlatOptions
@@ -32,13 +33,15 @@ class Flat(Retriever):
     def size(self) -> int:
         return len(self._keys)
 
+    @property
+    def _dimension(self) -> int | None:
+        return None if self._vectors is None else int(self._vectors.shape[1])
+
     def add(self, entries: Entries) -> None:
-        keys = np.concatenate([self._keys, np.asarray(entries.keys, np.int64)])
-        if len(np.unique(keys)) < len(keys):
-            raise InputError("A key was added twice.", "Remove it first.")
-        vectors = np.asarray(entries.vectors, np.float32)
-        self._vectors = vectors.copy() if self._vectors is None else np.concatenate([self._vectors, vectors])
-        self._keys = keys
+        keys, vectors = self.rows_of(entries, self._dimension, self._keys)
+        if len(keys):
+            self._vectors = vectors.copy() if self._vectors is None else np.concatenate([self._vectors, vectors])
+            self._keys = np.concatenate([self._keys, keys])
 
     def remove(self, keys: IntArray) -> None:
         if self._vectors is not None:
@@ -49,15 +52,14 @@ class Flat(Retriever):
         return Hits.of([self._best(query, k) for query in queries], k)
 
     def _best(self, query: Query, k: int) -> tuple[IntArray, Vectors]:
-        if query.vector is None:
-            raise InputError("exact/flat searches by vector, and the query has none.", "Embed the query first.")
+        vector = self.vector_of(query, self._dimension)
         keys, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
         if self._vectors is None or k < 1:
             return keys, scores
         for start in range(0, self.size, self.options.block):
             block = slice(start, start + self.options.block)
             keys = np.concatenate([keys, self._keys[block]])
-            scores = np.concatenate([scores, self._vectors[block] @ query.vector])
+            scores = np.concatenate([scores, self._vectors[block] @ vector])
             allowed = ~np.isin(keys, query.exclude)
             keys, scores = keys[allowed], scores[allowed]
             if len(scores) > k:
@@ -74,13 +76,11 @@ class Flat(Retriever):
         assert isinstance(options, FlatOptions)
         index = cls(options)
         try:
-            keys, vectors = np.load(folder / "keys.npy"), np.load(folder / "vectors.npy", mmap_mode="r")
-            fits = (
-                keys.dtype == np.int64 and vectors.dtype == np.float32 and vectors.ndim == 2 and keys.shape == vectors.shape[:1]
-            )
-        except (OSError, ValueError, EOFError) as error:
+            keys, vectors = (open_memmap(folder / name, mode="r") for name in ("keys.npy", "vectors.npy"))
+        except Exception as error:  # of a damaged header NumPy raises many kinds
             raise AssetError(f"{folder} holds no index of exact/flat.", "Build it again.") from error
-        if not fits:
+        kinds = keys.dtype == np.int64 and vectors.dtype == np.float32
+        if not kinds or (keys.ndim, vectors.ndim) != (1, 2) or len(keys) != len(vectors):
             raise AssetError(f"The index in {folder} is damaged.", "Build it again.")
-        index._keys, index._vectors = keys, vectors if len(keys) else None
+        index._keys, index._vectors = np.array(keys), vectors if len(keys) else None
         return index

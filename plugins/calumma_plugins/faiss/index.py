@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Self
 
 import faiss
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from calumma.documents import IntArray
-from calumma.errors import AssetError, ComponentError, InputError
+from calumma.errors import AssetError, ComponentError
 from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
 from calumma_plugins.faiss.options import FaissOptions
@@ -33,18 +34,20 @@ class FaissIndex(Retriever):
     def size(self) -> int:
         return len(self._keys)
 
+    @property
+    def _dimension(self) -> int | None:
+        return None if self._index is None else int(self._index.d)
+
     def add(self, entries: Entries) -> None:
-        keys = np.concatenate([self._keys, np.asarray(entries.keys, np.int64)])
-        if len(np.unique(keys)) < len(keys):
-            raise InputError("A key was added twice.", "Remove it first.")
-        vectors = np.ascontiguousarray(entries.vectors, np.float32)
-        if not len(vectors):
+        keys, vectors = self.rows_of(entries, self._dimension, self._keys)
+        if not len(keys):
             return
+        vectors = np.ascontiguousarray(vectors)
         with _one_thread():
             if self._index is None:
                 self._index = self._trained(vectors)
             self._index.add(vectors)
-        self._keys = keys
+        self._keys = np.concatenate([self._keys, keys])
 
     def remove(self, keys: IntArray) -> None:
         raise ComponentError(
@@ -55,14 +58,14 @@ class FaissIndex(Retriever):
         return Hits.of([self._best(query, k) for query in queries], k)
 
     def _best(self, query: Query, k: int) -> tuple[IntArray, Vectors]:
-        if query.vector is None:
-            raise InputError("faiss/index searches by vector, and the query has none.", "Embed the query first.")
+        vector = np.ascontiguousarray(self.vector_of(query, self._dimension)[None])
         wanted = min(k + len(query.exclude), self.size)
         if self._index is None or wanted < 1 or k < 1:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        vector = np.ascontiguousarray(query.vector[None], np.float32)
         scores, labels = (row[0] for row in self._index.search(vector, wanted))
         scores, labels = scores[labels >= 0], labels[labels >= 0]
+        if (labels >= self.size).any():
+            raise AssetError("The index of faiss/index is damaged: it finds what it does not hold.", "Build it again.")
         keys = self._keys[labels]
         allowed = ~np.isin(keys, query.exclude)
         return keys[allowed], scores[allowed]
@@ -77,12 +80,16 @@ class FaissIndex(Retriever):
         assert isinstance(options, FaissOptions)
         opened = cls(options)
         try:
-            keys = np.load(folder / "keys.npy")
-            index = faiss.read_index(str(folder / "index.faiss")) if len(keys) else None
-        except (OSError, ValueError, EOFError, RuntimeError) as error:
+            keys = np.array(open_memmap(folder / "keys.npy", mode="r"))
+            index: Any = faiss.read_index(str(folder / "index.faiss")) if len(keys) else None
+            twin: Any = _factory_index(options.factory, index.d) if index is not None else None
+        except Exception as error:  # of a damaged header NumPy raises many kinds
             raise AssetError(f"{folder} holds no index of faiss/index.", "Build it again.") from error
-        if keys.dtype != np.int64 or len(keys) != (index.ntotal if index else 0):
+        if keys.dtype != np.int64 or keys.ndim != 1 or len(keys) != (index.ntotal if index else 0):
             raise AssetError(f"The index in {folder} is damaged.", "Build it again.")
+        same = isinstance(index, type(twin)) or isinstance(twin, type(index))  # reading and making differ for Flat
+        if index is not None and not (same and index.metric_type == twin.metric_type):
+            raise AssetError(f"The index in {folder} is no {options.factory!r}.", "Build it again.")
         opened._keys, opened._index = keys, index
         if index is not None:
             opened._set_search_options(index)
@@ -91,7 +98,7 @@ class FaissIndex(Retriever):
     def _trained(self, vectors: Vectors) -> Any:
         factory, dimension = self.options.factory, vectors.shape[1]
         try:
-            index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+            index = _factory_index(factory, dimension)
         except RuntimeError as error:
             raise ComponentError(
                 f"FAISS cannot build {factory!r} over {dimension} dimensions ({_reason(error)}).",
@@ -118,6 +125,10 @@ class FaissIndex(Retriever):
                 raise ComponentError(
                     f"The FAISS index {self.options.factory!r} has no {option}.", f"Leave {option} out, or change `factory`."
                 ) from error
+
+
+def _factory_index(factory: str, dimension: int) -> Any:
+    return faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
 
 
 @contextmanager

@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Self
 
 import hnswlib
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from calumma.documents import BoolArray, IntArray
-from calumma.errors import AssetError, InputError
+from calumma.errors import AssetError
 from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
+from calumma_plugins.hnswlib.checking import check_graph
 from calumma_plugins.hnswlib.options import HNSWOptions
 
 SEED = 100
@@ -38,10 +40,12 @@ class HNSW(Retriever):
     def size(self) -> int:
         return int(self._live.sum())
 
+    @property
+    def _dimension(self) -> int | None:
+        return None if self._index is None else int(self._index.dim)
+
     def add(self, entries: Entries) -> None:
-        added, vectors = np.asarray(entries.keys, np.int64), np.ascontiguousarray(entries.vectors, np.float32)
-        if len(np.unique(added)) < len(added) or np.isin(added, self._keys[self._live]).any():
-            raise InputError("A key was added twice.", "Remove it first.")
+        added, vectors = self.rows_of(entries, self._dimension, self._keys[self._live])
         if not len(added):
             return
         start, end = len(self._keys), len(self._keys) + len(added)
@@ -63,9 +67,8 @@ class HNSW(Retriever):
         return Hits.of([self._best(query, k) for query in queries], k)
 
     def _best(self, query: Query, k: int) -> tuple[IntArray, Vectors]:
-        if query.vector is None:
-            raise InputError("hnswlib/hnsw searches by vector, and the query has none.", "Embed the query first.")
-        labels, scores = self._nearest(query.vector, min(k + len(query.exclude), self.size) if k > 0 else 0)
+        vector = self.vector_of(query, self._dimension)
+        labels, scores = self._nearest(vector, min(k + len(query.exclude), self.size) if k > 0 else 0)
         keys = self._keys[labels]
         allowed = ~np.isin(keys, query.exclude)
         return keys[allowed], scores[allowed]
@@ -95,14 +98,15 @@ class HNSW(Retriever):
         assert isinstance(options, HNSWOptions)
         opened = cls(options)
         try:
-            keys, live = np.load(folder / "keys.npy"), np.load(folder / "live.npy")
+            keys, live = (np.array(open_memmap(folder / name, mode="r")) for name in ("keys.npy", "live.npy"))
+            if keys.dtype != np.int64 or live.dtype != np.bool_ or keys.ndim != 1 or keys.shape != live.shape:
+                raise ValueError("keys.npy and live.npy do not fit")
             if len(keys):
-                opened._index = hnswlib.Index(space="ip", dim=int(np.load(folder / "dimension.npy")))
+                dimension = int(open_memmap(folder / "dimension.npy", mode="r"))
+                check_graph(folder / "index.hnsw", dimension, live)
+                opened._index = hnswlib.Index(space="ip", dim=dimension)
                 opened._index.load_index(str(folder / "index.hnsw"), max_elements=len(keys))
-        except (OSError, ValueError, EOFError, RuntimeError) as error:
-            raise AssetError(f"{folder} holds no index of hnswlib/hnsw.", "Build it again.") from error
-        count = opened._index.get_current_count() if opened._index else 0
-        if keys.dtype != np.int64 or live.dtype != np.bool_ or not len(keys) == len(live) == count:
-            raise AssetError(f"The index in {folder} is damaged.", "Build it again.")
+        except Exception as error:  # of a damaged header NumPy raises many kinds
+            raise AssetError(f"{folder} holds no index of hnswlib/hnsw, or a damaged one.", "Build it again.") from error
         opened._keys, opened._live = keys, live
         return opened

@@ -18,5 +18,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         requires=("open_clip", "torchvision"),
         install="calumma[openclip]",
         assets=("weights",),
+        example="calumma_plugins.openclip.example:tiny",
         links={"paper": "https://arxiv.org/abs/2103.00020", "project": "https://github.com/mlfoundations/open_clip"},
     )

@@ -18,9 +18,12 @@ from torch.nn import functional
 
 from calumma.documents import Pixels
 from calumma.errors import AssetError, ComponentError
+from calumma.extension.checkpoints import check_checkpoint
 from calumma.interfaces import Device, Dtype, Embedder, Vectors
 from calumma_plugins.openclip.config import CLIPConfig, read_config
 from calumma_plugins.openclip.options import CLIPOptions
+
+PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 
 
 class CLIP(Embedder):
@@ -101,6 +104,12 @@ class CLIP(Embedder):
                     f"open_clip has no weights {source!r} for {self._name}.",
                     f"It has: {', '.join(tags) or 'none; give `weights`'}.",
                 )
+        elif self.options.weights.local.suffix != ".safetensors":
+            if self.options.weights.local.suffix not in PICKLES:
+                raise AssetError(
+                    f"{source} is no file of weights.", f"Give a .safetensors file, or one of {', '.join(PICKLES)}."
+                )
+            check_checkpoint(self.options.weights.local)
         try:
             model: torch.nn.Module = open_clip.create_model(
                 self._name, pretrained=source, precision="fp32", weights_only=True, force_preprocess_cfg=self.config.preprocess

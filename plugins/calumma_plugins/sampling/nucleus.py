@@ -78,7 +78,7 @@ class NucleusSampler(Sampler):
             yield Progress(
                 tuple(row.ids for row in rows),
                 tuple(row.complete for row in rows),
-                max(row.count for row in rows),
+                total - max((row.constraint.capacity - row.count for row in rows if not row.complete), default=0),
                 total,
                 passes,
             )

@@ -19,7 +19,9 @@ class TemperatureOptions(Options):
 
 
 class TopKOptions(Options):
-    k: int = Field(256, ge=1, description="How many ids to keep, and all that tie with the last.", json_schema_extra=MEANING)
+    k: int = Field(
+        256, ge=1, le=1 << 24, description="How many ids to keep, and all that tie with the last.", json_schema_extra=MEANING
+    )
 
 
 class TopPOptions(Options):
@@ -30,11 +32,15 @@ class NucleusOptions(Options):
     """Defaults: those of metaseq's demo for pictures; near-greedy and unguided for texts."""
 
     temperature: float = Field(1.0, ge=0, le=100, description="Images: temperature; 0: greedy.", json_schema_extra=MEANING)
-    top_k: int | None = Field(None, ge=1, description="Images: how many ids to keep; none: all.", json_schema_extra=MEANING)
+    top_k: int | None = Field(
+        None, ge=1, le=1 << 24, description="Images: how many ids to keep; none: all.", json_schema_extra=MEANING
+    )
     top_p: float = Field(0.9, gt=0, le=1, description="Images: mass of the nucleus; 1: all.", json_schema_extra=MEANING)
     guidance: float = Field(3.0, ge=0, le=100, description="Images: guidance weight; 1 is off.", json_schema_extra=MEANING)
     text_temperature: float = Field(0.2, ge=0, le=100, description="Texts: temperature; 0: greedy.", json_schema_extra=MEANING)
-    text_top_k: int | None = Field(None, ge=1, description="Texts: how many ids to keep; none: all.", json_schema_extra=MEANING)
+    text_top_k: int | None = Field(
+        None, ge=1, le=1 << 24, description="Texts: how many ids to keep; none: all.", json_schema_extra=MEANING
+    )
     text_top_p: float = Field(0.9, gt=0, le=1, description="Texts: mass of the nucleus; 1: all.", json_schema_extra=MEANING)
     text_guidance: float = Field(1.0, ge=0, le=100, description="Texts: guidance weight; 1 is off.", json_schema_extra=MEANING)
     rules: list[Part] = Field(

@@ -13,6 +13,7 @@ from calumma.interfaces import Options, Rule
 from calumma_plugins.sampling.options import GuidanceOptions, TemperatureOptions, TopKOptions, TopPOptions
 
 OUT = -torch.inf
+COLDEST = 1e-30  # float32 could not hold l / t below it
 
 
 class Guidance(Rule):
@@ -35,7 +36,7 @@ class Guidance(Rule):
 
 
 class Temperature(Rule):
-    """`l / t`; at 0 only the likeliest id stays, the first of equals."""
+    """`l / t`; at 0, or below 1e-30, only the likeliest id stays, the first of equals."""
 
     id = "sampling/temperature"
     Options: ClassVar[type[Options]] = TemperatureOptions
@@ -43,7 +44,7 @@ class Temperature(Rule):
 
     def __call__(self, logits: Mapping[str, Tensor], rows: IntArray, positions: IntArray) -> Tensor:
         scores = logits[CONDITIONAL]
-        if self.options.temperature > 0:
+        if self.options.temperature >= COLDEST:
             return scores / self.options.temperature
         best = (scores == scores.amax(1, keepdim=True)).int().argmax(1, keepdim=True)
         return torch.full_like(scores, OUT).scatter(1, best, 0.0)

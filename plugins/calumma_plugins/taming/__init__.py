@@ -18,5 +18,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         requires=("taming", "einops"),
         install="calumma[taming]",
         assets=("weights", "config"),
+        example="calumma_plugins.taming.example:tiny",
         links={"paper": "https://arxiv.org/abs/2012.09841", "project": "https://github.com/CompVis/taming-transformers"},
     )

@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from calumma.errors import AssetError
+from calumma.extension.checkpoints import check_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,12 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 def _from_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # of the file system, of safetensors, or for a type that torch does not have
         raise AssetError(f"{path} is not a readable safetensors file.", "Check the path, or fetch the file again.") from error
 
 
 def _from_pickle(path: Path) -> dict[str, torch.Tensor]:
+    check_checkpoint(path)
     try:
         with torch.serialization.safe_globals([_ModelCheckpoint]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -51,9 +52,11 @@ def _from_pickle(path: Path) -> dict[str, torch.Tensor]:
             f"{path} holds {culprit}, which could run code, so it was not opened.",
             "Have its owner save the state dict alone, best as safetensors.",
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle can make the unpickler raise anything
         raise AssetError(f"{path} is not a readable PyTorch checkpoint.", "Check the path, or fetch the file again.") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise AssetError(f"{path} holds no state dict.", "Give a checkpoint whose `state_dict` maps names to tensors.")
+    if not all(isinstance(name, str) for name in state):
+        raise AssetError(f"{path} holds tensors without names.", "Give a checkpoint whose `state_dict` maps names to tensors.")
     return state

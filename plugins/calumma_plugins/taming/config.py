@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from calumma.errors import AssetError
 
 GROUPS = 32
+MAX_YAML = 2**20
 
 
 class NetworkConfig(BaseModel):
@@ -20,14 +21,14 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    ch: int = Field(ge=1)
-    ch_mult: tuple[int, ...] = Field(min_length=1)
-    num_res_blocks: int = Field(ge=1)
-    attn_resolutions: tuple[int, ...] = ()
+    ch: int = Field(ge=1, le=65_536)
+    ch_mult: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=1, max_length=12)
+    num_res_blocks: int = Field(ge=1, le=64)
+    attn_resolutions: tuple[int, ...] = Field((), max_length=12)
     in_channels: Literal[3] = 3
     out_ch: Literal[3] = 3
-    resolution: int = Field(ge=1)
-    z_channels: int = Field(ge=1)
+    resolution: int = Field(ge=1, le=16_384)
+    z_channels: int = Field(ge=1, le=65_536)
     double_z: Literal[False] = False
     dropout: float = Field(0.0, ge=0, le=1)
 
@@ -45,14 +46,20 @@ class NetworkConfig(BaseModel):
         """Pixels per code, along each side."""
         return int(2 ** (len(self.ch_mult) - 1))
 
+    @property
+    def least_codes(self) -> int:
+        """Codes that a picture must have: 2 where groups of one channel are normalised, of which one value has no variance."""
+        coarsest = [self.ch * factor for factor in (1, *self.ch_mult)[-2:]]
+        return 2 if GROUPS in coarsest else 1
+
 
 class VQGANConfig(BaseModel):
     """taming's `model.params`, less the loss; `quantizer` stands for the class that its `target` names."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    embed_dim: int = Field(ge=1)
-    n_embed: int = Field(ge=2)
+    embed_dim: int = Field(ge=1, le=65_536)
+    n_embed: int = Field(ge=2, le=1 << 24)
     ddconfig: NetworkConfig
     quantizer: Literal["vq", "gumbel"] = "vq"
     remap: None = None
@@ -72,16 +79,27 @@ def read_config(weights: Path, config: Path | None) -> VQGANConfig:
         ) from error
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """The safe loader, less aliases: a few lines of them stand for billions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        return super().compose_node(parent, index)
+
+
 def _from_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MAX_YAML:
+            raise ValueError("too large")
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
         model = content["model"]
         params = dict(model["params"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+        target = str(model.get("target", ""))
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise AssetError(
             f"{path} is not a taming-style YAML with `model: params:`.", "Give the YAML that was published with the weights."
         ) from error
-    target = str(model.get("target", ""))
     return {"quantizer": "gumbel" if target.rsplit(".", 1)[-1].startswith("Gumbel") else "vq", **params}
 
 
@@ -95,7 +113,7 @@ def _from_header(path: Path) -> dict[str, Any]:
         values = json.loads(header["config"])
     except KeyError as error:
         raise AssetError(f"The header of {path} has no `config`.", fix) from error
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise AssetError(f"{path} is not a readable safetensors file.", "Check the path, or fetch the file again.") from error
     if not isinstance(values, dict):
         raise AssetError(f"The `config` in the header of {path} is not a JSON object.", fix)

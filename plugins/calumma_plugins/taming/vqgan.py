@@ -73,9 +73,7 @@ class VQGAN(ImageTokenizer):
 
     def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
         if self._model is None:
-            model = VQModel(self.config)
-            _load(model, self.options)
-            self._model = model.eval().requires_grad_(False)
+            self._model = _loaded(self.config, self.options).eval().requires_grad_(False)
         self._model.to(device)
         self._device = device
 
@@ -86,7 +84,10 @@ class VQGAN(ImageTokenizer):
                 f"A picture of {width} x {height} pixels does not fit a tokenizer of {factor} pixels per code.",
                 f"Resize it to multiples of {factor}.",
             )
-        return height // factor, width // factor
+        h, w = height // factor, width // factor
+        if h * w < self.config.ddconfig.least_codes:
+            raise InputError(f"A picture of {width} x {height} pixels has one code, too few to normalise.", "Enlarge it.")
+        return h, w
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -118,9 +119,11 @@ def _exact_convolutions() -> contextlib.AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def _load(model: VQModel, options: VQGANOptions) -> None:
+def _loaded(config: VQGANConfig, options: VQGANOptions) -> VQModel:
     path = options.weights.local
-    state, wanted = read_state_dict(path), model.state_dict()
+    with torch.device("meta"):  # shapes alone, so that no memory is asked for that the file does not fill
+        wanted = VQModel(config).state_dict()
+    state = read_state_dict(path)
     problems = {
         "missing": sorted(wanted.keys() - state.keys()),
         "unexpected": sorted(state.keys() - wanted.keys()),
@@ -136,4 +139,6 @@ def _load(model: VQModel, options: VQGANOptions) -> None:
             f"{path} does not fit its config: tensors {', '.join(named)}.",
             "Give the config that these weights were trained with.",
         )
+    model = VQModel(config)
     model.load_state_dict(state)
+    return model

@@ -18,5 +18,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         requires=("tokenizers",),
         install="calumma[tokenizers]",
         assets=("file",),
+        example="calumma_plugins.tokenizers.example:tiny",
         links={"paper": "https://arxiv.org/abs/1508.07909", "project": "https://github.com/huggingface/tokenizers"},
     )

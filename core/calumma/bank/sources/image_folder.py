@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from calumma.bank.sources.source import Item, Skipped
+from calumma.documents.pictures import MAX_FILE
 from calumma.errors import BankError
+from calumma.files import read_file, read_text
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 CAPTIONS = ("text", "caption")
 LISTS = ("metadata.jsonl", "metadata.csv")
-MAX_FILE = 256 * 2**20
+MAX_LIST = 2**32
+MAX_CAPTION = 2**20
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class ImageFolder:
             return Skipped(row.name, row.reason)
         values = dict(row.values or {})
         try:
-            image = _bounded(row.path) if row.path else None
+            image = read_file(row.path, MAX_FILE) if row.path else None
             text = _caption(values) if row.values is not None or row.path is None else self._beside(row.path)
         except (OSError, UnicodeDecodeError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -67,7 +70,9 @@ class ImageFolder:
 
     def _beside(self, picture: Path) -> str:
         path = picture.with_suffix(".txt").resolve()
-        return path.read_text(encoding="utf-8-sig").strip() if path.is_file() and path.is_relative_to(self.folder) else ""
+        if not path.is_file() or not path.is_relative_to(self.folder):
+            return ""
+        return read_text(path, MAX_CAPTION).strip()
 
     @cached_property
     def _rows(self) -> list[_Row]:
@@ -90,7 +95,7 @@ class ImageFolder:
         where = path.relative_to(self.folder).as_posix()
         lines: list[tuple[int, Any]]
         try:
-            content = path.read_text(encoding="utf-8-sig")
+            content = read_text(path, MAX_LIST)
             if path.suffix == ".csv":
                 lines = list(enumerate(csv.DictReader(io.StringIO(content, newline="")), start=2))
             else:
@@ -107,14 +112,17 @@ class ImageFolder:
                 yield _Row(name, None, values)
 
     def _row(self, path: Path, base: Path, values: dict[str, Any] | None) -> _Row:
-        resolved = path.resolve()
         try:
             name = path.relative_to(self.folder).as_posix()
         except ValueError:
             name = str(path)
-        if not resolved.is_relative_to(self.folder) or not path.is_relative_to(base):
-            return _Row(name, reason="points outside of its folder")
-        if not resolved.is_file():
+        try:
+            resolved = path.resolve()
+            if not resolved.is_relative_to(self.folder) or not path.is_relative_to(base):
+                return _Row(name, reason="points outside of its folder")
+            if not resolved.is_file():
+                return _Row(name, reason="no such file")
+        except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL byte, or a link to itself
             return _Row(name, reason="no such file")
         return _Row(name, resolved, values)
 
@@ -122,7 +130,7 @@ class ImageFolder:
 def _json(line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -132,9 +140,3 @@ def _caption(values: dict[str, Any]) -> str:
         if isinstance(values.get(key), str):
             return str(values.pop(key)).strip()
     return ""
-
-
-def _bounded(path: Path) -> bytes:
-    if path.stat().st_size > MAX_FILE:
-        raise ValueError(f"a file above {MAX_FILE // 2**20} MiB")
-    return path.read_bytes()
