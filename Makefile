@@ -29,7 +29,6 @@ lint: $(STAMP)-test  ## style, types, and the floors
 	$(BIN)/mypy -p calumma
 	$(BIN)/mypy -p calumma_plugins
 	$(BIN)/lint-imports
-	$(BIN)/python docs/generate.py --check
 
 test: lint  ## what must hold before anything lands
 	$(BIN)/python -m pytest
@@ -44,8 +43,8 @@ results: $(STAMP)-test  ## measure the starter and write docs/results.md
 	$(BIN)/python -m pip install --quiet -e '.[recipe]'
 	$(BIN)/python plugins/starter/recipe/measure.py --out docs/results.md
 
-docs: $(STAMP)-starter  ## regenerate what the documentation takes from the code
-	$(BIN)/python docs/generate.py
+docs: $(STAMP)-test  ## build the site strictly, to site/index.html
+	$(BIN)/python docs/make_site.py --out site
 
 clean:
-	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf out site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from generate.python import MODULES
+
 import calumma
 
-for lazy in ("calumma", "calumma.contracts", "calumma.registry"):  # autodoc looks at what is there, not at __getattr__
-    module = importlib.import_module(lazy)
-    vars(module).update({name: getattr(module, name) for name in module.__all__})
+PUBLIC = set()
+for module in map(importlib.import_module, MODULES):
+    names = getattr(module, "__all__", ())
+    vars(module).update({name: getattr(module, name) for name in names})  # autodoc looks at what is there, not at __getattr__
+    PUBLIC.update(names)
 
 project = "Calumma"
 release = version = calumma.__version__
@@ -28,12 +32,6 @@ autodoc_default_options = {"exclude-members": "model_config, model_post_init, __
 napoleon_use_ivar = True
 add_module_names = False
 nitpick_ignore_regex = [("py:.*", r"(?!calumma).*")]  # names of other projects: there is no inventory to look them up in
-nitpick_ignore = [
-    ("py:class", "calumma.contracts.contract.C"),
-    ("py:class", "calumma.contracts.contract.R"),
-    ("py:class", "calumma.extension.loading.Loaded"),
-    ("py:class", "calumma.pipeline.result.Saved"),
-]
 
 html_theme = "furo"
 html_static_path = ["static"]
@@ -50,7 +48,10 @@ pygments_style, pygments_dark_style = "friendly", "github-dark"
 
 
 def _home(app: Any, env: Any, node: Any, contnode: Any) -> Any:
-    """A reference to where a name is defined leads to where it is public: calumma.bank.bank.Bank to calumma.Bank."""
+    """A reference to where a name is defined leads to where it is public: calumma.bank.bank.Bank to calumma.Bank.
+
+    A name that is nowhere public, such as a type variable, stays without a link.
+    """
     target = node.get("reftarget", "")
     if not target.startswith("calumma."):
         return None
@@ -60,7 +61,7 @@ def _home(app: Any, env: Any, node: Any, contnode: Any) -> Any:
         public = ".".join([*parts[:depth], parts[-1]])
         if public in domain.objects:
             return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, contnode)
-    return None
+    return None if parts[-1] in PUBLIC else contnode
 
 
 def _skip(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:

@@ -1,4 +1,4 @@
-"""Builds the site into a folder: what is written by hand here, and what the code and the installed plugins say of themselves."""
+"""Builds the site into a folder: pages written by hand, and what the code and the plugins say of themselves."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE.parent / "site")
     out: Path = parser.parse_args().out
+    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
+        sys.exit(f"{out} holds something else than a site. Name another folder.")
     with tempfile.TemporaryDirectory(prefix="calumma-docs-") as folder:
         staged = stage(Path(folder, "docs"))
         strict = ["-q", "-E", "-W", "--keep-going", "-n", "-c", str(HERE), "-d", str(Path(folder, "doctrees"))]

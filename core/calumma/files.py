@@ -26,11 +26,11 @@ def read_file(path: Path, most: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is no ordinary file but a pipe, a device or a socket", str(path))
         content = bytearray()
-        while len(content) <= most and (chunk := os.read(descriptor, 2**20)):
+        while max(len(content), status.st_size) <= most and (chunk := os.read(descriptor, 2**20)):
             content += chunk
     finally:
         os.close(descriptor)
-    if len(content) > most:
+    if max(len(content), status.st_size) > most:
         raise OSError(errno.EFBIG, f"it holds more than {most:,} bytes", str(path))
     return bytes(content)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,12 +9,12 @@ import typer
 
 from calumma.cli.main import VERBS, application
 
-from .markdown import table
+from .markdown import prose, table
 
 HEAD = """# Commands
 
-`python -m calumma` is the same command. With `--json` a verb prints one JSON value on stdout and everything else on stderr. The exit code is 0 where
-the work is done, 1 where it failed or the answer is no, 2 for wrong input.
+`python -m calumma` is the same command. With `--json` a verb prints one JSON value on stdout and everything else on stderr.
+The exit code is 0 where the work is done, 1 where it failed or the answer is no, 2 for wrong input.
 """
 
 
@@ -41,5 +40,4 @@ def _command(path: str, command: Any) -> list[str]:
     usage = " ".join(word for word in [path, *command.collect_usage_pieces(context)] if word)
     records = [one.get_help_record(context) for one in command.params]
     rows = [[f"`{words}`", about] for words, about in filter(None, records) if not words.startswith("--help")]
-    about = inspect.cleandoc(command.help or "").replace("\n", " ")
-    return [f"## {path}", "", f"`{usage}`", "", about, "", *table(("word", "what it means"), rows)]
+    return [f"## {path}", "", f"`{usage}`", "", prose(command.help or ""), "", *table(("word", "what it means"), rows)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import Any
 
@@ -13,7 +12,7 @@ from calumma.extension import Catalog, ComponentSpec
 from calumma.interfaces import Asset
 from calumma.registry import read, shipped
 
-from .markdown import fence, table
+from .markdown import fence, prose, table
 from .uses import USES
 
 
@@ -34,8 +33,8 @@ def stem(spec: ComponentSpec) -> str:
 def index(catalog: Catalog, specs: list[ComponentSpec]) -> str:
     """All components in one table."""
     rows = [[f"`{spec.kind}`", f"[`{spec.name}`]({stem(spec)}.md)", spec.summary] for spec in specs]
-    head = ["# Components", "", "What the installed plugins offer, by kind. `calumma plugins show ID` prints the same facts.", ""]
-    return "\n".join([*head, *table(("kind", "component", "what it is"), rows)])
+    about = "What the installed plugins offer, by kind. `calumma plugins show ID` prints the same facts."
+    return "\n".join(["# Components", "", about, "", *table(("kind", "component", "what it is"), rows)])
 
 
 def page(catalog: Catalog, spec: ComponentSpec) -> str:
@@ -49,9 +48,9 @@ def page(catalog: Catalog, spec: ComponentSpec) -> str:
         ["source", sources],
         ["licence of the code", spec.licence],
     ]
-    lines = [f"# {spec.name}", "", spec.summary, ""]
+    lines = [f"# {spec.name}", "", prose(spec.summary), ""]
     if facts["status"] == "available":
-        lines += [inspect.cleandoc(catalog.component_class(spec).__doc__ or "").replace("\n", " "), ""]
+        lines += [prose(catalog.component_class(spec).__doc__ or ""), ""]
     lines += table(("", ""), [row for row in about if row[1]])
     lines += _options(catalog, spec, facts)
     if spec.capabilities:

@@ -6,12 +6,12 @@ from calumma.contracts import Contract, rules_of
 from calumma.extension import Catalog, KindSpec
 
 from .components import stem
-from .markdown import table
+from .markdown import prose, table
 
 HEAD = """# Kinds and their contracts
 
-A kind says what a part *is*: a class to inherit and a contract that its components keep. The rules below are the docstrings of the contract's own
-checks, which `calumma plugins check ID` runs, and so does pytest where a test class inherits the contract.
+A kind says what a part *is*: a class to inherit and a contract that its components keep. The rules below are the docstrings of
+the contract's own checks, which `calumma plugins check ID` runs, and so does pytest where a test class inherits the contract.
 """
 
 
@@ -24,7 +24,7 @@ def page(catalog: Catalog) -> str:
 
 
 def _kind(catalog: Catalog, kind: KindSpec) -> list[str]:
-    lines = [f"## {kind.name}", "", kind.summary, ""]
+    lines = [f"## {kind.name}", "", prose(kind.summary), ""]
     lines += table(("", ""), [["inherit", f"`{_path(kind.interface)}`"], ["contract", f"`{_path(kind.contract)}`"]])
     components = sorted(catalog.components(kind.name), key=lambda spec: spec.name)
     links = ", ".join(f"[`{spec.name}`](components/{stem(spec)}.md)" for spec in components)
@@ -41,4 +41,4 @@ def _path(target: str) -> str:
 
 
 def _sentences(contract: type, names: list[str]) -> list[str]:
-    return [*(f"- {' '.join((getattr(contract, name).__doc__ or name).split())}" for name in names), ""]
+    return [*(f"- {prose(getattr(contract, name).__doc__ or name)}" for name in names), ""]

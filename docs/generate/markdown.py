@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -16,5 +17,11 @@ def fence(language: str, content: str) -> list[str]:
     return [f"```{language}", content.strip("\n"), "```", ""]
 
 
+def prose(text: str) -> str:
+    """A docstring's sentences as one line of Markdown: what looks like HTML, such as <eos>, is text."""
+    pieces = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    return "".join(piece if i % 2 else piece.replace("<", "\\<") for i, piece in enumerate(pieces))
+
+
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(prose(cell).replace("|", "\\|") for cell in cells) + " |"

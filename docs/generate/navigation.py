@@ -14,6 +14,7 @@ SECTIONS = {
         "how-to/test-a-plugin",
         "how-to/add-a-kind",
         "how-to/observe-a-pipeline",
+        "how-to/security",
         "how-to/environment-variables",
         "how-to/shell-completion",
     ],

@@ -255,10 +255,19 @@ def test_completing_imports_nothing_heavy(folder: Path, line: str) -> None:
 
 @pytest.mark.parametrize(("shell", "place"), [("bash", ".bash_completions/calumma.sh"), ("zsh", ".zfunc/_calumma"),
                                               ("fish", ".config/fish/completions/calumma.fish")])  # fmt: skip
-def test_the_script_is_shown_and_installed_for_the_shell_that_asks(tmp_path: Path, shell: str, place: str) -> None:
-    told = environment(HOME=str(tmp_path), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")  # takes the shell's name instead
-    called = [sys.executable, "-m", "calumma"]
-    shown = subprocess.run([*called, "--show-completion", shell], env=told, capture_output=True, text=True, check=True)
+def test_the_script_is_shown_and_installed_for_the_shell_that_is_named(tmp_path: Path, shell: str, place: str) -> None:
+    called, home = [sys.executable, "-m", "calumma"], environment(HOME=str(tmp_path))
+    shown = subprocess.run([*called, "--show-completion", shell], env=home, capture_output=True, text=True, check=True)
     assert "_CALUMMA_COMPLETE=complete_" + shell in shown.stdout
-    subprocess.run([*called, "--install-completion", shell], env=told, capture_output=True, text=True, check=True)
+    again = subprocess.run([*called, f"--show-completion={shell}"], env=home, capture_output=True, text=True, check=True)
+    assert again.stdout == shown.stdout
+    subprocess.run([*called, "--install-completion", shell], env=home, capture_output=True, text=True, check=True)
     assert (tmp_path / place).read_text().strip() == shown.stdout.strip()
+
+
+def test_a_shell_that_has_no_script_is_refused_by_name(here: Path) -> None:
+    called = [sys.executable, "-m", "calumma", "--install-completion", "tcsh"]
+    refused = subprocess.run(called, env=environment(HOME=str(here)), capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "'tcsh' is not one of 'bash', 'zsh', 'fish'" in refused.stderr
+    assert list(here.iterdir()) == []

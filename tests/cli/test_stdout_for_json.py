@@ -36,12 +36,14 @@ def registry(tiny: Path, tmp_path: Path) -> Path:
     """The tiny registry with an observer that prints in every way there is."""
     (tmp_path / "loud.py").write_text(LOUD)
     file = tmp_path / "loud.yaml"
-    file.write_text(f"calumma: 1\ninclude: ['{os.path.relpath(tiny, tmp_path)}']\nplugins: {{local: [./loud.py]}}\n")
+    file.write_text(
+        f"calumma: 1\ninclude: ['{os.path.relpath(tiny, tmp_path)}']\nplugins: {{local: [./loud.py], use: [loud]}}\n"
+    )
     return file
 
 
 def command(registry: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    called = [sys.executable, "-m", "calumma", *words, "--registry", str(registry), "--plugin", "loud", "--allow-local"]
+    called = [sys.executable, "-m", "calumma", *words, "--registry", str(registry), "--allow-local"]
     return subprocess.run(called, cwd=registry.parent, capture_output=True, text=True, timeout=300)
 
 

@@ -325,8 +325,10 @@ def test_a_spec_that_tells_other_capabilities_is_caught() -> None:
         def spec(self):
             return ComponentSpec("decoder", "tests/bare", "", "", "", capabilities={"fork": True})
 
+    contract = Told()
+    contract.setup_method()
     with pytest.raises(BrokenRule, match="spec says fork: True, the class does not"):
-        Told().test_capabilities_are_those_of_the_spec()
+        contract.test_capabilities_are_those_of_the_spec()
 
 
 BROKEN = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from tests.contracts.breaking import assert_caught, broken_rules
 
 from calumma.contracts import BrokenRule, Contract, rule, rules_of, run
 from calumma.errors import ComponentError
-from calumma.extension import Catalog
+from calumma.extension import Catalog, ComponentSpec, hookimpl
 from calumma.interfaces import Component, Options
 
 
@@ -52,6 +53,11 @@ class PretendsBounds(Gain):
         bias: float = Field(0.0, description="Summand.", json_schema_extra={"minimum": 0, "maximum": 1})
 
 
+class DefaultsOutOfBounds(Gain):
+    class Options(GainOptions):
+        bias: float = Field(2.0, ge=0, le=1, description="Summand.")
+
+
 class RewritesOptions(Gain):
     def warm_up(self, device: str = "cpu", dtype: str = "float32") -> None:
         self.options = self.options.model_copy(update={"gain": 2.0})
@@ -68,6 +74,19 @@ class NamesItselfByChance(Gain):
     def fingerprint(self) -> str:
         self.made.append(1)
         return f"{self.id}#{len(self.made):016x}"
+
+
+class NamesItselfByNothing(Gain):
+    def fingerprint(self) -> str:
+        return f"{self.id}#0123456789abcdef"
+
+
+class NamesItselfByEverything(Gain):
+    class Options(GainOptions):
+        threads: int = Field(1, ge=1, le=64, description="How many threads.")
+
+    def fingerprint(self) -> str:
+        return f"{self.id}#{sum(self.options.model_dump().values()):016.0f}"
 
 
 class Nameless(Gain):
@@ -107,9 +126,12 @@ def test_a_component_that_keeps_every_rule_is_not_refused(component: type[Compon
         (Mute, "test_options_are_described_and_bounded"),
         (Boundless, "test_options_are_described_and_bounded"),
         (PretendsBounds, "test_numbers_out_of_bounds_are_refused"),
+        (DefaultsOutOfBounds, "test_defaults_are_valid"),
         (RewritesOptions, "test_options_stay_as_they_were"),
         (NamesItselfLater, "test_the_fingerprint_is_of_the_options_alone"),
         (NamesItselfByChance, "test_the_fingerprint_is_of_the_options_alone"),
+        (NamesItselfByNothing, "test_meaning_and_nothing_else_changes_the_fingerprint"),
+        (NamesItselfByEverything, "test_meaning_and_nothing_else_changes_the_fingerprint"),
         (Nameless, "test_the_fingerprint_is_of_the_options_alone"),
         (StaysOnTheCPU, "test_warming_up_obeys_the_device"),
         (HidesOneTensor, "test_warming_up_obeys_the_device"),
@@ -149,14 +171,39 @@ def test_a_plugin_that_imports_its_library_to_be_listed_is_caught(
     assert ("torch" if registering else "PIL") in outcome.found
 
 
+class OtherOptions:
+    """A plugin whose spec names Options that the class does not have."""
+
+    @staticmethod
+    @hookimpl
+    def calumma_components() -> Iterator[ComponentSpec]:
+        target, options = "calumma_plugins.sampling.rules:TopP", "calumma_plugins.sampling.options:TopKOptions"
+        yield ComponentSpec("rule", "other/top-p", "Keeps the likeliest.", target, options)
+
+
+def test_a_class_with_other_options_than_its_spec_is_caught() -> None:
+    found = Catalog()
+    found.add("other", OtherOptions())
+
+    class Other(Contract[Component]):
+        kind, component, catalog = "rule", "other/top-p", found
+
+    (outcome,) = [one for one in run(Other) if one.name == "test_the_class_has_the_options_of_the_spec"]
+    assert not outcome.kept
+    assert "the spec names calumma_plugins.sampling.options:TopKOptions" in outcome.found
+
+
 def test_an_exception_of_the_component_breaks_the_rule_that_met_it() -> None:
     class Bursts(Gain):
         def fingerprint(self) -> str:
             raise ZeroDivisionError("by accident")
 
     found = broken_rules(Contract, Bursts)
-    assert list(found) == ["test_the_fingerprint_is_of_the_options_alone"]
-    assert "raised ZeroDivisionError: by accident" in next(iter(found.values()))
+    assert list(found) == [
+        "test_the_fingerprint_is_of_the_options_alone",
+        "test_meaning_and_nothing_else_changes_the_fingerprint",
+    ]
+    assert all("raised ZeroDivisionError: by accident" in message for message in found.values())
 
 
 def test_the_message_begins_with_the_rule() -> None:

@@ -158,6 +158,17 @@ class LeavesNothingAtZero(SharpenRule):
         return logits["conditional"] / self.options.power
 
 
+class UnmarkedOptions(Options):
+    power: float = Field(2.0, ge=1, le=8, description="What logits are multiplied by.")
+
+
+class UnmarkedMeaning(SharpenRule):
+    Options = UnmarkedOptions
+
+    def __call__(self, logits, rows, positions):
+        return logits["conditional"] * self.options.power
+
+
 class Unbounded(Options):
     power: float = Field(2.0, description="Any number.")
 
@@ -186,6 +197,7 @@ BROKEN = {
     TakesWhatIsThere: "test_it_needs_the_streams_it_declares",
     ListOfStreams: "test_it_needs_the_streams_it_declares",
     LeavesNothingAtZero: "test_something_is_left_at_the_bounds_of_its_options",
+    UnmarkedMeaning: "test_unmarked_options_change_nothing",
     OptionsWithoutBounds: "test_options_are_described_and_bounded",
 }
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from pydantic import Field
 from tests.contracts.breaking import assert_caught
 
 from calumma.contracts import SamplerContract
@@ -13,7 +14,7 @@ from calumma.contracts.filling import Flat, PlainRule
 from calumma.contracts.samples.rule import SharpenOptions, SharpenRule
 from calumma.contracts.samples.sampler import GumbelSampler
 from calumma.documents import Constraint
-from calumma.interfaces import Noise
+from calumma.interfaces import Noise, Options
 
 
 class TestGumbelSampler(SamplerContract):
@@ -308,6 +309,17 @@ class KeepsRowsInItself(GumbelSampler):
         yield from super().fill(held, streams, constraints, rules, noise, samples)
 
 
+class UnmarkedOptions(Options):
+    sharpness: int = Field(1, ge=1, le=9, description="How much likelier the likely ids get.")
+
+
+class UnmarkedMeaning(GumbelSampler):
+    Options = UnmarkedOptions
+
+    def rules(self, modality):
+        return [SharpenRule(SharpenOptions(power=self.options.sharpness))]
+
+
 BROKEN = {
     TorchRand: "test_noise_is_the_only_chance",
     SeedsNumpy: "test_noise_is_the_only_chance",
@@ -343,6 +355,7 @@ BROKEN = {
     ChangesRules: "test_arguments_are_not_changed",
     WantsMoreRoom: "test_a_hole_that_just_fits_is_filled",
     ForksHalfway: "test_a_decoder_without_capabilities_serves_or_is_refused",
+    UnmarkedMeaning: "test_unmarked_options_change_nothing",
     KeepsRowsInItself: "test_two_fills_do_not_know_of_each_other",
 }
 

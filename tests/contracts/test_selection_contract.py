@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 from calumma.contracts import SelectionContract
 from calumma.contracts.samples.selection import BestSelection
@@ -214,6 +215,14 @@ class Darkens(BestSelection):
         return asked
 
 
+class Unmarked(BestSelection):
+    class Options(BestSelection.Options):
+        least: float = Field(-1, ge=-1, le=1, description="Documents that score less are left out.")
+
+    def select(self, *given):
+        return [one for one in super().select(*given) if one.score >= self.options.least]
+
+
 class NoCandidates(BestSelection):
     candidates = 0
 
@@ -251,6 +260,7 @@ CAUGHT = [
     (AsksByIds, "test_it_asks_by_what_the_document_says"),
     (AsksByTheAnswer, "test_what_is_to_be_drawn_is_not_asked_by"),
     (Darkens, "test_documents_are_left_as_they_were"),
+    (Unmarked, "test_unmarked_options_change_nothing"),
     (NoCandidates, "test_candidates_and_documents_are_obeyed"),
     (FailsOnNothing, "test_nothing_found_gives_nothing"),
 ]

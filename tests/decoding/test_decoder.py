@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from calumma.documents import CM3LeonLayout
-from calumma.errors import AssetError, InputError, MismatchError
+from calumma.errors import AssetError, MismatchError
 from calumma.interfaces import Asset, Packed
 from calumma_plugins.cm3leon.config import ModelConfig
 from calumma_plugins.cm3leon.decoder import CM3LeonDecoder
@@ -85,65 +85,6 @@ def test_ids_appended_one_by_one_or_together_are_a_full_forward(decoder: CM3Leon
                 assert torch.equal(state.logits[row], logits[row, -1])
 
 
-def test_rows_may_take_fewer_ids_than_others_or_none(decoder: CM3LeonDecoder) -> None:
-    state = decoder.start(PROMPTS, 20)
-    before = state.logits.clone()
-    ids = torch.arange(12).view(4, 3)
-    decoder.append(state, ids, torch.tensor([3, 2, 0, 1]))
-    assert state.lengths.tolist() == [8, 19, 1, 10]
-    assert torch.equal(state.logits[2], before[2])
-    decoder.append(state, ids, torch.tensor([1, 1, 1, 1]))
-    for row, taken in enumerate([[0, 1, 2, 0], [3, 4, 3], [6], [9, 9]]):
-        assert close(state.logits[row], alone(decoder, np.concatenate([PROMPTS[row], taken]))[-1])
-
-
-def test_a_row_that_is_full_is_not_disturbed_by_others(decoder: CM3LeonDecoder) -> None:
-    full = np.arange(64)
-    state = decoder.start([full, full[:3]], 64)
-    for id in (5, 6):
-        decoder.append(state, torch.tensor([[0], [id]]), torch.tensor([0, 1]))
-    decoder.rewind(state, [63, 5])
-    decoder.append(state, torch.tensor([[63], [7]]), torch.tensor([1, 1]))
-    assert close(state.logits[0], alone(decoder, full)[-1])
-    assert close(state.logits[1], alone(decoder, np.array([0, 1, 2, 5, 6, 7]))[-1])
-    with pytest.raises(InputError, match="65 ids"):
-        decoder.append(state, torch.tensor([[1], [1]]), torch.tensor([1, 1]))
-
-
-def test_forked_rows_go_their_own_ways_and_the_old_state_stays(decoder: CM3LeonDecoder) -> None:
-    state = decoder.start(PROMPTS, 30)
-    forked = decoder.fork(state, [1, 1, 0])
-    decoder.append(forked, torch.tensor([[1], [2], [3]]), torch.ones(3, dtype=torch.int64))
-    for row, (source, id) in enumerate([(1, 1), (1, 2), (0, 3)]):
-        assert close(forked.logits[row], alone(decoder, np.append(PROMPTS[source], id))[-1])
-    decoder.append(state, torch.full((4, 1), 8), torch.ones(4, dtype=torch.int64))
-    assert close(state.logits[1], alone(decoder, np.append(PROMPTS[1], 8))[-1])
-
-
-def test_kept_rows_go_on_as_if_nothing_had_happened(decoder: CM3LeonDecoder) -> None:
-    state = decoder.keep(decoder.start(PROMPTS, 30), [3, 0])
-    assert state.lengths.tolist() == [9, 5]
-    decoder.append(state, torch.tensor([[4], [5]]), torch.ones(2, dtype=torch.int64))
-    assert close(state.logits[0], alone(decoder, np.append(PROMPTS[3], 4))[-1])
-    assert close(state.logits[1], alone(decoder, np.append(PROMPTS[0], 5))[-1])
-
-
-def test_rewound_rows_forget(decoder: CM3LeonDecoder) -> None:
-    state = decoder.start(PROMPTS[:2], 40)
-    before = state.logits.clone()
-    decoder.append(state, torch.randint(0, 268, (2, 6)), torch.tensor([6, 6]))
-    decoder.rewind(state, [5, 20])
-    assert torch.allclose(state.logits[0], before[0], atol=1e-6)
-    decoder.rewind(state, [3, 17])
-    assert close(state.logits[0], alone(decoder, PROMPTS[0][:3])[-1])
-    decoder.append(state, torch.tensor([[9, 8], [7, 6]]), torch.tensor([2, 2]))
-    assert close(state.logits[0], alone(decoder, np.append(PROMPTS[0][:3], [9, 8]))[-1])
-    assert close(state.logits[1], alone(decoder, np.append(PROMPTS[1], [7, 6]))[-1])
-    for lengths in ([0, 1], [1, 50], [1]):
-        with pytest.raises(InputError):
-            decoder.rewind(state, lengths)
-
-
 def test_training_sees_what_decoding_sees(decoder: CM3LeonDecoder) -> None:
     ids = torch.from_numpy(np.concatenate([PROMPTS[0], PROMPTS[3]]))[None]
     positions = torch.cat([torch.arange(5), torch.arange(9)])[None]
@@ -152,12 +93,6 @@ def test_training_sees_what_decoding_sees(decoder: CM3LeonDecoder) -> None:
     assert logits.requires_grad
     assert close(logits[0, :5].detach(), alone(decoder, PROMPTS[0]))
     assert close(logits[0, 5:].detach(), alone(decoder, PROMPTS[3]))
-
-
-def test_prompts_that_do_not_fit_are_refused(decoder: CM3LeonDecoder) -> None:
-    for prompts, capacity in (([np.arange(97)], 1), ([np.arange(3)], 97), ([np.arange(0)], 5)):
-        with pytest.raises(InputError):
-            decoder.start(prompts, capacity)
 
 
 def test_bfloat16_is_near_float32(decoder: CM3LeonDecoder) -> None:

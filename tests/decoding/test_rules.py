@@ -61,6 +61,12 @@ def test_temperature_zero_keeps_the_first_of_the_likeliest() -> None:
     assert kept(got) == [[1], [0]]
 
 
+@pytest.mark.parametrize("temperature", [1e-45, 1e-38, 1e-31])
+def test_a_temperature_too_low_to_divide_by_is_greedy(temperature: float) -> None:
+    got = apply(Temperature(TemperatureOptions(temperature=temperature)), [[1.0, 300.0, 30.0]])
+    assert kept(got) == [[1]]
+
+
 @given(rows, st.integers(1, 12))
 def test_top_k_keeps_what_is_level_with_the_kth(scores: list[list[float]], k: int) -> None:
     for row, indexes in zip(scores, kept(apply(TopK(TopKOptions(k=k)), scores)), strict=True):

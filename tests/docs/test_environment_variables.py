@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from reader import ROOT
+from terminal import ROOT
 
 PAGE = (ROOT / "docs/how-to/environment-variables.md").read_text(encoding="utf-8")
-SOURCES = sorted([*ROOT.glob("core/**/*.py"), *ROOT.glob("plugins/calumma_*/**/*.py"), *ROOT.glob("plugins/starter/calumma_starter/**/*.py")])
+SOURCES = sorted([*ROOT.glob("core/**/*.py"), *ROOT.glob("plugins/calumma_plugins/**/*.py")])
 
 
 def variables(source: Path) -> Iterator[str]:
@@ -29,8 +30,7 @@ def variables(source: Path) -> Iterator[str]:
         elif isinstance(node, ast.Compare) and _is_environ(node.comparators[0]):
             name = node.left
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-            if _is_environ(node.func.value) or node.func.attr == "getenv":
-                name = node.args[0]
+            name = node.args[0] if _is_environ(node.func.value) or node.func.attr == "getenv" else None
         if name is None:
             continue
         said = constants.get(name.id, name) if isinstance(name, ast.Name) else name
@@ -51,6 +51,4 @@ def test_every_variable_that_the_code_reads_is_on_the_page() -> None:
 
 def test_every_calumma_variable_of_the_page_is_read() -> None:
     read = {name for source in SOURCES for name in variables(source)}
-    import re
-
     assert set(re.findall(r"`(CALUMMA_\w+)`", PAGE)) <= read

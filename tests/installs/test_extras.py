@@ -6,15 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .bare import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -74,14 +71,6 @@ class Fresh:
         )
         assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
         return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
-    subprocess.run([*command, str(ROOT), str(ROOT / "plugins/starter")], check=True, timeout=600)
-    return folder
 
 
 @pytest.fixture

@@ -27,6 +27,21 @@ NAMES = {
     "rule": "rule",
 }
 KINDS = [kind.name for kind in BUILT_IN]
+CHECK = """
+import contextlib, io, json, sys
+from calumma.cli.main import run
+found = []
+for name in sys.argv[1:]:
+    sys.argv = ["calumma", "plugins", "check", name]
+    said, code = io.StringIO(), 0
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            run()
+        except SystemExit as ended:
+            code = ended.code
+    found.append((code, said.getvalue()))
+print(json.dumps(found))
+"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,13 @@ def installed(environment: Environment, written: dict[str, Written]) -> Environm
     """The environment with all of them, each built as a wheel."""
     environment.install(*(one.folder for one in written.values()))
     return environment
+
+
+@pytest.fixture(scope="session")
+def verdicts(installed: Environment) -> dict[str, tuple[int, str]]:
+    """kind -> exit code and output of `calumma plugins check` on its plugin; one process makes all calls."""
+    said = installed.run(["python", "-c", CHECK, *NAMES.values()], env={"OMP_NUM_THREADS": "1"})
+    return dict(zip(NAMES, json.loads(said.stdout), strict=True))
 
 
 @pytest.fixture(scope="session")

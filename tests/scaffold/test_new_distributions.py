@@ -28,7 +28,7 @@ def files(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_own_tests_pass_and_hold_every_rule_of_the_contract(kind: str, outcomes: dict[str, Any]) -> None:
-    failed = {case.get("name"): list(case)[0].get("message") for case in outcomes[kind] if len(case)}
+    failed = {case.get("name"): [said.get("message") for said in case] for case in outcomes[kind] if len(case)}
     assert not failed
     rules, ran = set(rules_of(Catalog().contract(kind))), {case.get("name") for case in outcomes[kind]}
     assert rules <= ran
@@ -51,8 +51,10 @@ def test_their_sources_and_tests_are_typed_strictly(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_installed_plugin_passes_its_check(kind: str, installed: Environment) -> None:
-    installed.run(["calumma", "plugins", "check", NAMES[kind]], env={"OMP_NUM_THREADS": "1"})
+def test_the_installed_plugin_passes_its_check(kind: str, verdicts: dict[str, tuple[int, str]]) -> None:
+    code, said = verdicts[kind]
+    assert code == 0, said
+    assert NAMES[kind] in said
 
 
 def test_an_installed_plugin_is_listed_under_the_id_that_was_told(installed: Environment, written: dict[str, Written]) -> None:

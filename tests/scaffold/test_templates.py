@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ def of_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     package.mkdir()
     (package / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
 
     def scaffold(text: str, template: str = "frames_for_tests:water.txt") -> Distribution:
         (package / "water.txt").write_text(text, encoding="utf-8")

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from calumma.bank.opening import is_bank
 from calumma.bank.progress import progress_bar
-from calumma.bank.schema import BankInfo, EmbedderRecord, is_bank, require, schema, vector_column
+from calumma.bank.schema import BankInfo, EmbedderRecord, require, schema, vector_column
 from calumma.bank.sources.source import Item, Skipped
 from calumma.documents import Pixels
 from calumma.documents.pictures import png_bytes, read_picture
@@ -226,7 +227,10 @@ def _move(temporary: Path, out: Path) -> None:
     except OSError:
         os.rename(old, out)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    if old.is_symlink():
+        old.unlink()  # the name was a link: what it led to stays as it was
+    else:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _first(skipped: list[tuple[str, str]]) -> str:

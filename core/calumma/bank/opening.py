@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from calumma.bank.schema import require
+from calumma.bank.schema import BankInfo, require
 from calumma.errors import BankError, CalummaError
 
 
@@ -27,6 +27,15 @@ def open_dataset(path: Path, version: int | None) -> Any:
     if elsewhere:
         raise BankError(f"The bank {path} has rows that lie outside of its folder.", "Get the whole bank, or build it again.")
     return dataset
+
+
+def is_bank(path: Path) -> bool:
+    """Whether a folder holds a bank that this Calumma can read."""
+    try:
+        BankInfo.load(open_dataset(path, None).schema.metadata, path)
+    except BankError:
+        return False
+    return True
 
 
 @contextmanager

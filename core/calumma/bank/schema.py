@@ -122,15 +122,6 @@ def vectors_of(column: pyarrow.ChunkedArray, dimension: int) -> Vectors:
     return rows
 
 
-def is_bank(path: Path) -> bool:
-    """Whether a folder holds a bank that this Calumma can read."""
-    try:
-        BankInfo.load(require("lance").dataset(str(path)).schema.metadata, path)
-    except (BankError, ValueError, OSError):
-        return False
-    return True
-
-
 def require(module: str) -> Any:
     """Imports `lance` or `pyarrow`. Raises ComponentError naming the extra."""
     try:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from calumma.cli import completion
-from calumma.cli.output import print_json
+from calumma.cli.output import note, print_json
 from calumma.errors import BankError, InputError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ BankArgument = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Registry = Annotated[Path | None, typer.Option(help="The registry; by default registry.yaml here, else the shipped one.")]
-Pipeline = Annotated[str | None, typer.Option(help="The pipeline whose embedder to use.")]
+Pipeline = Annotated[str | None, typer.Option(help="The pipeline whose embedder to use.", autocompletion=completion.pipelines)]
 Device = Annotated[str, typer.Option(help="Where the embedder runs.")]
 SHOWN = 20
 
@@ -63,9 +62,9 @@ def build_bank(
         print_json({"bank": str(out), "read": report.read, "kept": report.kept, "skipped": skipped})
         return
     for name, reason in report.skipped[:SHOWN]:
-        print(f"left out: {name}: {reason}", file=sys.stderr)
+        note(f"left out: {name}: {reason}")
     if len(report.skipped) > SHOWN:
-        print(f"... and {len(report.skipped) - SHOWN} more", file=sys.stderr)
+        note(f"... and {len(report.skipped) - SHOWN} more")
     print(f"{out}: {report}")
 
 
@@ -91,12 +90,14 @@ def search_bank(
 @app.command("info")
 def describe_bank(bank: BankArgument, as_json: Json = False) -> None:
     """Say what a bank holds, and who embedded it."""
+    from calumma.documents.printing import printable
+
     facts = open_bank(bank).facts()
     if as_json:
         print_json(facts)
         return
     for name, value in facts.items():
-        print(f"{name:<10} {value}")
+        print(printable(f"{name:<10} {value}"))
 
 
 def open_bank(name: str) -> Bank:

@@ -116,7 +116,7 @@ def _outcomes(id: str, contract: type[Contract[Any]]) -> list[Outcome]:
 def _print_rules(spec: ComponentSpec, outcomes: list[Outcome]) -> None:
     from calumma.documents.printing import printable
 
-    print(f"{spec.name}  ({spec.kind})")
+    print(f"{spec.name} ({spec.kind})")
     for one in outcomes:
         print(f"  {'kept  ' if one.kept else 'BROKEN'}  {one.rule}")
         if not one.kept:
@@ -124,6 +124,6 @@ def _print_rules(spec: ComponentSpec, outcomes: list[Outcome]) -> None:
     broken = [one for one in outcomes if not one.kept]
     took = f"{len(outcomes)} rules, {sum(one.seconds for one in outcomes):.1f} s"
     if broken:
-        print(f"{spec.name} BREAKS {len(broken)} rule{'s' * (len(broken) > 1)} of its contract ({took}).\n")
+        print(f"{spec.name} BREAKS {len(broken)} rule{'s' * (len(broken) > 1)} of its contract ({took}).")
     else:
-        print(f"{spec.name} keeps its contract ({took}).\n")
+        print(f"{spec.name} keeps its contract ({took}).")

@@ -6,8 +6,9 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from calumma.registry.structure import Registry
 
 ASKED = "_CALUMMA_COMPLETE"
+SCRIPT_OPTIONS = ("--install-completion", "--show-completion")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Found = Iterator[tuple[str, str]]  # (what to insert, its help)
 
@@ -25,6 +27,13 @@ Found = Iterator[tuple[str, str]]  # (what to insert, its help)
 def asked() -> bool:
     """Whether a shell wants completions and not the command."""
     return ASKED in os.environ
+
+
+def take_named_shell(words: Sequence[str]) -> None:
+    """Has typer take the name in `--show-completion zsh`; where there is none, it guesses the shell that it runs in."""
+    named = [word for word, after in pairwise([*words, "-"]) if word in SCRIPT_OPTIONS and not after.startswith("-")]
+    if named or any(word.startswith(tuple(f"{option}=" for option in SCRIPT_OPTIONS)) for word in words):
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
 
 
 def answer(application: Callable[[str | None], typer.Typer]) -> NoReturn:

@@ -59,6 +59,7 @@ def run() -> None:
     if completion.asked():
         completion.answer(application)
     words = sys.argv[1:]
+    completion.take_named_shell(words)
     as_json, debug = "--json" in words, "--debug" in words
     words = [word for word in words if word != "--debug"]  # every verb takes it, and it means nothing to any of them
     called = next((word for word in words if not word.startswith("-")), None)

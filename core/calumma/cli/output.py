@@ -11,12 +11,14 @@ from typing import Any, NoReturn, TextIO
 
 from calumma.errors import CalummaError
 
-_json_to: list[TextIO] = []  # where `print_json` writes while stdout is kept for it
+_json_to: list[TextIO | None] = []  # where `print_json` writes while stdout is kept for it
 
 
 def print_json(value: object) -> None:
     """One JSON value on stdout."""
     out = _json_to[-1] if _json_to else sys.stdout
+    if out is None:  # the caller closed it
+        return
     out.write(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2 if out.isatty() else None) + "\n")
     out.flush()
 

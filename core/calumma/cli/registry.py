@@ -76,7 +76,9 @@ def show(
     if as_json:
         print_json(facts)
     else:
-        print("\n".join(as_yaml(facts)))
+        from calumma.documents.printing import printable
+
+        print("\n".join(map(printable, as_yaml(facts))))
 
 
 @app.command("schema")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic.fields import FieldInfo
 
 from calumma.interfaces import Options
 
@@ -14,6 +15,12 @@ def marked(options: Options, name: str, mark: str) -> bool:
     """Whether an option is declared with `json_schema_extra={mark: True}`."""
     extra = type(options).model_fields[name].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get(mark))
+
+
+def alone(name: str, field: FieldInfo) -> type[BaseModel]:
+    """A model with this one option, so that a value is valid or not whatever the others are."""
+    shape: Any = (field.annotation, field)
+    return create_model("Alone", __config__=ConfigDict(arbitrary_types_allowed=True), **{name: shape})
 
 
 def changed(options: Options, name: str) -> Iterator[Any]:

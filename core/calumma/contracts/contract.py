@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 
 from pydantic import ValidationError
 
+from calumma.contracts.changes import alone, changed, marked
 from calumma.contracts.inspection import imported_by_listing, out_of_bounds, tensors_of, unbounded_options
 from calumma.errors import CalummaError, ComponentError
 from calumma.extension import Catalog, ComponentSpec
@@ -105,6 +106,18 @@ class Contract(Generic[C]):
         """The spec of a component that is named by its id; None for a class."""
         return self._catalog().spec(self.kind, self.component) if isinstance(self.component, str) else None
 
+    def unmarked(self, component: C) -> Iterator[tuple[str, C]]:
+        """What should answer as `component` does: ("option = value", a twin with it), for each option not marked `meaning`."""
+        for name in type(component.options).model_fields:
+            for options in () if marked(component.options, name, "meaning") else changed(component.options, name):
+                try:
+                    twin = type(component)(options)
+                    twin.warm_up()
+                except CalummaError:
+                    continue  # a value that does not go with the others
+                twin.id = component.id
+                yield f"{name} = {getattr(options, name)!r}", twin
+
     def refused(self, call: Callable[[], object], what: str, *errors: type[CalummaError]) -> None:
         """Fails unless `call` raises one of `errors` (any CalummaError by default), with a sentence that says something."""
         expected = errors or (CalummaError,)
@@ -153,6 +166,17 @@ class Contract(Generic[C]):
             self.fail(f"{name} = {value} was accepted.")
 
     @rule
+    def test_defaults_are_valid(self) -> None:
+        """The default of an option is a value that the option takes."""
+        for name, field in self._options_class().model_fields.items():
+            if not field.is_required():
+                default = field.get_default(call_default_factory=True)
+                try:
+                    alone(name, field).model_validate({name: default})
+                except ValidationError as error:
+                    self.fail(f"{name} is {default!r} by default: {error.errors()[0]['msg']}.")
+
+    @rule
     def test_options_stay_as_they_were(self) -> None:
         """Options are not changed by building and warming up."""
         component = self.make(warm=False)
@@ -172,6 +196,22 @@ class Contract(Generic[C]):
         assert cold.fingerprint() == before, f"warm_up changed {before!r} to {cold.fingerprint()!r}."
 
     @rule
+    def test_meaning_and_nothing_else_changes_the_fingerprint(self) -> None:
+        """An option that is marked as changing meaning changes the fingerprint, and no other does."""
+        component = self.make(warm=False)
+        before = component.fingerprint()
+        for name in type(component.options).model_fields:
+            for options in changed(component.options, name):
+                try:
+                    other = type(component)(options)
+                except CalummaError:
+                    continue  # a value that does not go with the others
+                other.id = component.id
+                what, same = f"{name} = {getattr(options, name)!r}", other.fingerprint() == before
+                meaning = marked(component.options, name, "meaning")
+                assert same is not meaning, f"with {what} it is {before!r} still." if meaning else f"{what} changes it."
+
+    @rule
     def test_warming_up_obeys_the_device(self) -> None:
         """warm_up puts every tensor on the device it is told, or raises ComponentError."""
         component = self.make()
@@ -186,6 +226,14 @@ class Contract(Generic[C]):
             return
         strays = {name: tensor.device for name, tensor in tensors_of(moved) if tensor.device.type != "meta"}
         assert not strays, f"warm_up('meta') left {strays}."
+
+    @rule
+    def test_the_class_has_the_options_of_the_spec(self) -> None:
+        """The class attribute `Options` is what the spec names."""
+        wanted, spec = self._options_class(), self.spec()
+        if spec is not None:
+            found = self._catalog().component_class(spec).Options
+            assert found is wanted, f"{spec.target}.Options is {found}, and the spec names {spec.options}."
 
     @rule
     def test_listing_it_imports_no_library(self) -> None:

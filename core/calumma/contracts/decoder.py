@@ -135,7 +135,7 @@ class DecoderContract(TrainingRules):
         """Rows stay right up to the whole context, and a full one is as it was while others take runs."""
         decoder = self.make()
         room = min(decoder.context, LONG)
-        rows, new = self.prompts(decoder, room - 20, 7), self.prompts(decoder, room, room, seed=1)
+        rows, new = self.prompts(decoder, room // 2, 7), self.prompts(decoder, room, room, seed=1)
         state = decoder.start(rows, room)
         while len(rows[1]) < room:
             run = [each[len(rows[1]) - 7 :][:13] for each in new]

@@ -54,7 +54,7 @@ def pictures() -> list[Document]:
     last[1, 1] = last[3, 3] = True
     return [
         tasks.text_to_image("a red apple", GRID),
-        tasks.infill(known, inner, "a pear"),
+        tasks.infill(known, inner, "a red apple, half eaten"),
         tasks.infill(known, last),
         Document((Hole("image"), Text("said after"))),
     ]

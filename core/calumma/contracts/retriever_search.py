@@ -154,7 +154,10 @@ class SearchRules(Contract[Retriever]):
         for i, query in enumerate(queries):
             for key, score in zip(found(hits, i), hits.scores[i], strict=False):
                 true = float(rows.vectors[place[key]].astype(np.float64) @ query.vector)
-                assert abs(score - true) <= self.score_tolerance, f"it scores {score}; the inner product is {true}."
+                assert abs(score - true) <= self.score_tolerance, (
+                    f"it scores {score}; the inner product is {true}. The contract test of an engine that compresses vectors "
+                    "says how far off it may be: score_tolerance = ..."
+                )
 
     @rule
     def test_it_finds_the_true_best(self) -> None:

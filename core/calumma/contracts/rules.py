@@ -93,6 +93,15 @@ class RuleContract(Contract[Rule]):
                 assert torch.equal(self.applied(again, scores), wanted), f"with {what}, {told}, it gave another result."
 
     @rule
+    def test_unmarked_options_change_nothing(self) -> None:
+        """An option that is not marked as changing meaning changes no logit."""
+        one = self.make()
+        for change, other in self.unmarked(one):
+            for what, scores in _scores():
+                held = self.applied(one, scores)
+                assert torch.equal(self.applied(other, scores), held), f"with {change} and {what} the result is another."
+
+    @rule
     def test_it_needs_the_streams_it_declares(self) -> None:
         """It works with "conditional" and its `streams`, and others beside them change nothing."""
         one = self.make()

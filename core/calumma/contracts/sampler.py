@@ -101,6 +101,15 @@ class SamplerContract(Contract[Sampler]):
         assert drawn(fill(sampler, [document], [0], [filling.Flat()], seed=1)) != [first], "the seeds 0 and 1 give the same."
 
     @rule
+    def test_unmarked_options_change_nothing(self) -> None:
+        """An option that is not marked as changing meaning changes no id."""
+        sampler = self.make()
+        for documents in (filling.pictures(), filling.texts()):
+            wanted = drawn(fill(sampler, documents, range(4), None))
+            for change, other in self.unmarked(sampler):
+                assert drawn(fill(other, documents, range(4), None)) == wanted, f"with {change} the ids are others."
+
+    @rule
     def test_noise_is_the_only_chance(self) -> None:
         """It neither uses nor disturbs the global generators of random, numpy and torch."""
         sampler, document = self.make(), filling.pictures()[0]

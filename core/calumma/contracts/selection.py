@@ -297,6 +297,19 @@ class SelectionContract(Contract[Selection]):
                 taken = [len(case.chosen(self.make(documents=limit))) for limit in (0, 1, 2)]
                 assert (np.array(taken) <= [0, 1, 2]).all(), f"with limits of 0, 1 and 2 it took {taken}."
 
+    @rule
+    def test_unmarked_options_change_nothing(self) -> None:
+        """An option that is not marked as changing meaning changes neither what is asked nor what is taken."""
+        selection = self.make()
+        for change, other in self.unmarked(selection):
+            assert other.candidates == selection.candidates, f"with {change} it asks for {other.candidates}."
+            for document in _prompts():
+                asked, before = (self._asks(one, document, 0) for one in (other, selection))
+                assert asked == before, f"with {change} it asks otherwise by {document.text!r}."
+            for case in self._cases(selection):
+                taken, else_taken = (self.told(case.chosen(one)) for one in (other, selection))
+                assert taken == else_taken, f"with {change} it takes {taken}, and else {else_taken}."
+
     # --- purity ---
 
     @rule

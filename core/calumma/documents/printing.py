@@ -1,4 +1,4 @@
-"""Texts from banks and models as they may be put on a terminal: what would move the cursor or recolour it is shown, not done."""
+"""Texts from banks and models as they may be put on a terminal: what would move the cursor or recolour it is shown instead."""
 
 from __future__ import annotations
 

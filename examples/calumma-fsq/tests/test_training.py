@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 from calumma.documents.pictures import read_picture, write_png
 
@@ -110,10 +109,12 @@ def test_a_checkpoint_of_something_else_is_refused(
 
 
 def test_pictures_of_a_folder_are_scaled_and_padded(folder: Path) -> None:
-    pictures = read_all(str(folder), 32)
-    assert pictures.shape == (48, 32, 32, 3)
-    wide = np.asarray(PIL.Image.open(sorted(folder.iterdir())[0]))
-    assert wide.shape[0] != wide.shape[1] or (pictures[0] < 255).any()
+    pictures = read_all(str(folder), 36)
+    assert pictures.shape == (48, 36, 36, 3)
+    tall = pictures[0]  # 0.png: 18 x 16 pixels
+    assert (tall[:, :2] == 255).all()
+    assert (tall[:, -2:] == 255).all()
+    assert (tall[:, 2:-2] < 255).all(axis=2).any(axis=0).all()
 
 
 def test_held_out_pictures_are_never_trained_on() -> None:

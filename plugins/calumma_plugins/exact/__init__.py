@@ -15,5 +15,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         summary="Exact maximum inner product over all vectors; what other engines are measured against.",
         target="calumma_plugins.exact.flat:Flat",
         options="calumma_plugins.exact.options:FlatOptions",
+        install="calumma",
         capabilities={"deletes": True, "grows": True, "maps memory": True, "exact": True},
     )

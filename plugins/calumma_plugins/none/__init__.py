@@ -15,5 +15,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         summary="Retrieves nothing.",
         target="calumma_plugins.none.none:Nothing",
         options="calumma_plugins.none.options:NothingOptions",
+        install="calumma",
         capabilities={"deletes": True, "grows": True, "exact": True},
     )

@@ -15,5 +15,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         summary="CM3Leon's: relevance, modality, diversity, query dropout.",
         target="calumma_plugins.selection.cm3leon:CM3LeonSelection",
         options="calumma_plugins.selection.options:CM3LeonOptions",
+        install="calumma",
         links={"paper": "https://arxiv.org/abs/2309.02591"},
     )

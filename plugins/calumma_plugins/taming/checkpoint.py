@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import torch
@@ -43,7 +44,8 @@ def _from_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def _from_pickle(path: Path) -> dict[str, torch.Tensor]:
     check_checkpoint(path)
     try:
-        with torch.serialization.safe_globals([_ModelCheckpoint]):
+        with torch.serialization.safe_globals([_ModelCheckpoint]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's guesses about pickles that it refuses a moment later
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))

@@ -14,6 +14,7 @@ from calumma_plugins.tokenizers.options import BPEOptions
 
 # Code points 0..255, then one of each UTF-8 lead byte: together every byte that UTF-8 can hold.
 PROBES = tuple(map(chr, [*range(0x800), *range(0x800, 0xD800, 0x400), *range(0xE000, 0x110000, 0x2000)]))
+MAX_BYTES = 2**28
 
 
 class BPE(TextTokenizer):
@@ -51,6 +52,8 @@ class BPE(TextTokenizer):
     def _tokenizer(self) -> Tokenizer:
         path = self.options.file.local
         try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError("too large")
             content = json.loads(path.read_text(encoding="utf-8"))
             content.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
             if content["model"].get("dropout"):

@@ -7,6 +7,7 @@ build needs no scraping and can be repeated. What is already in the download fol
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -72,19 +73,40 @@ def download(package: Package, folder: Path) -> Path:
 
 
 def unpack(package: Package, archive: Path) -> Path:
-    """Unpack into a temporary folder, then rename, so that a broken run leaves no half folder."""
+    """Unpack into a temporary folder, then rename, so that a broken run leaves no half folder.
+
+    Members that would lie outside of the folder, and devices, end the run; links that lead out do too.
+    """
     target = archive.parent / package.folder
     if target.exists():
         return target
     partial = target.with_name(target.name + ".partial")
-    partial.mkdir(exist_ok=True)
-    if package.manager != "apt":
-        with tarfile.open(archive) as tar:
-            tar.extractall(partial, filter="data")
-    else:
-        subprocess.run(["dpkg-deb", "-x", str(archive), str(partial)], check=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        if package.manager == "apt":
+            _unpack_deb(archive, partial)
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(partial, filter="data")
+    except tarfile.TarError as error:
+        shutil.rmtree(partial)
+        raise SystemExit(f"{archive} is damaged or hostile, and was not unpacked: {error}") from error
     partial.rename(target)
     return target
+
+
+def _unpack_deb(archive: Path, folder: Path) -> None:
+    """`dpkg-deb -x` would keep set-uid bits and let links lead anywhere; tarfile's filter does not."""
+    command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+            tar.extractall(folder, filter="data")
+        while process.stdout.read(2**20):  # the padding behind the last member
+            pass
+    if process.returncode:
+        raise tarfile.ReadError(f"dpkg-deb ended with {process.returncode}")
 
 
 def fetch(folder: Path) -> dict[str, Path]:

@@ -1,0 +1,72 @@
+"""Which of our plugins are mutated, and the contract tests that must notice."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from calumma.contracts import Contract
+
+ROOT = Path(__file__).resolve().parents[2] / "plugins"
+
+TARGETS = {
+    "exact": ["retriever:TestExactFlat", "retriever:TestExactFlatInBlocks"],
+    "none": ["retriever:TestNone"],
+    "selection": [
+        "selection:TestCM3Leon",
+        "selection:TestCM3LeonThatForgetsWords",
+        "selection:TestCM3LeonByText",
+        "selection:TestCM3LeonWithoutCaps",
+    ],
+    "sampling": [
+        "rule:TestGuidance",
+        "rule:TestGuidanceThatIsOff",
+        "rule:TestTemperature",
+        "rule:TestGreedy",
+        "rule:TestTopK",
+        "rule:TestTopP",
+        "sampler:TestNucleus",
+        "sampler:TestNucleusGreedy",
+    ],
+    "hnswlib": ["retriever:TestHNSW"],
+    "faiss": ["retriever:TestFaissFlat", "retriever:TestFaissHNSW", "retriever:TestFaissIVF", "retriever:TestFaissCompressed"],
+    "tokenizers": ["text_tokenizer:TestBPE"],
+    "cm3leon": ["decoder:TestCM3Leon"],
+    "taming": ["image_tokenizer:TestVQGAN"],
+    "openclip": ["embedder:TestCLIP"],
+}
+
+OTHER_TESTS = {
+    "exact": ["plugins/test_retrievers.py", "security/test_indexes.py"],
+    "none": ["plugins/test_retrievers.py"],
+    "selection": ["plugins/test_selection.py"],
+    "sampling": ["decoding/test_rules.py", "decoding/test_sampler.py"],
+    "hnswlib": ["plugins/test_retrievers.py", "security/test_indexes.py"],
+    "faiss": ["plugins/test_retrievers.py", "security/test_indexes.py"],
+    "tokenizers": ["plugins/test_tokenizers.py"],
+    "cm3leon": ["decoding/test_decoder.py", "decoding/test_model.py", "security/test_weights.py"],
+    "taming": ["plugins/test_taming.py", "security/test_weights.py"],
+    "openclip": ["plugins/test_openclip.py", "security/test_weights.py"],
+}
+
+
+def other_tests_of(plugin: str) -> list[Path]:
+    """Tests of what is a plugin's own and no rule of a contract: what a published recipe says, what another library answers."""
+    tests = Path(__file__).resolve().parents[1]
+    return [tests / name for name in (*OTHER_TESTS[plugin], "plugins/test_registration.py")]
+
+
+def files_of(plugin: str) -> list[Path]:
+    """The source files of a plugin; not its example, which is made for the contract and is no part of what it checks."""
+    folder = ROOT / "calumma_plugins" / plugin
+    return [file for file in sorted(folder.rglob("*.py")) if file.name != "example.py"]
+
+
+def contracts_of(plugin: str) -> list[type[Contract[Any]]]:
+    """The contract tests of a plugin's components, as `make test` runs them."""
+    found = []
+    for target in TARGETS[plugin]:
+        kind, _, name = target.partition(":")
+        found.append(getattr(importlib.import_module(f"tests.contracts.test_{kind}_contract"), name))
+    return found
