@@ -19,7 +19,7 @@ import numpy as np
 from calumma.bank.opening import is_bank
 from calumma.bank.progress import progress_bar
 from calumma.bank.schema import BankInfo, EmbedderRecord, require, schema, vector_column
-from calumma.bank.sources.source import Item, Skipped
+from calumma.bank.sources.source import Item, Skipped, Source
 from calumma.documents import Pixels
 from calumma.documents.pictures import png_bytes, read_picture
 from calumma.errors import BankError, InputError
@@ -75,7 +75,7 @@ def build(
     out = Path(out).expanduser().absolute()
     check_place(out, overwrite)
     lance = require("lance")
-    folder = getattr(source, "folder", "")
+    folder = source.name if isinstance(source, Source) else ""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     info = BankInfo(uuid.uuid4().hex, now, embedder.dimension, EmbedderRecord.of(embedder), Path(folder).name)
     temporary = out.parent / f".{out.name}.{info.identity[:8]}.tmp"
@@ -83,7 +83,7 @@ def build(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fragments: list[Any] = []
-        total = len(source) if isinstance(source, Sized) else None
+        total = source.count() if isinstance(source, Source) else len(source) if isinstance(source, Sized) else None
         with progress_bar(f"Embedding into {out.name}", total, progress) as advance:
             for table in _tables(rows, info, embedder, batch, advance):
                 fragments += lance.fragment.write_fragments(table, str(temporary), schema=table.schema, mode="create")

@@ -6,7 +6,7 @@ from calumma.interfaces.embedder import Embedder, Vectors, normalised
 from calumma.interfaces.finisher import Finisher
 from calumma.interfaces.image_tokenizer import ImageTokenizer
 from calumma.interfaces.noise import Noise
-from calumma.interfaces.retriever import Entries, Hits, Query, Retriever, RetrieverCapability
+from calumma.interfaces.retriever import Entries, Hits, Query, Retriever, RetrieverCapability, RetrieverMetric
 from calumma.interfaces.rule import Rule
 from calumma.interfaces.sampler import Progress, Sampler
 from calumma.interfaces.selection import DocumentStore, Retrieved, Selection, VectorPart
@@ -34,6 +34,7 @@ __all__ = [
     "Retrieved",
     "Retriever",
     "RetrieverCapability",
+    "RetrieverMetric",
     "Rule",
     "Sampler",
     "Selection",

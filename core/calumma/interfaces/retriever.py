@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from calumma.documents.document import IntArray, Pixels
 from calumma.errors import ComponentError, InputError
-from calumma.interfaces.component import Component, Options
+from calumma.interfaces.component import Component, Options, Part
 from calumma.interfaces.embedder import Vectors
 
 RetrieverCapability = Literal["deletes", "filters", "grows", "maps memory", "remote"]
+RetrieverMetric = Literal["inner product", "bm25", "reciprocal rank"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,19 +28,22 @@ class Query:
         vector: float32 [dimension], length 1.
         text, image: what the vector is (to be) computed from; engines that match words read `text`.
         exclude: int64 row keys that must not be returned.
-        where: a filter on metadata, as the bank understands it.
+        only: int64 row keys, none but which may be returned; None allows all. Engines with the capability `filters` obey it.
+        where: a filter on metadata; the bank turns it into `only` before an engine is asked.
     """
 
     vector: Vectors | None = None
     text: str | None = None
     image: Pixels | None = None
     exclude: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    only: IntArray | None = None
     where: str | None = None
 
     def __repr__(self) -> str:
         vector = "none" if self.vector is None else f"{len(self.vector)} numbers"
         image = "none" if self.image is None else f"{self.image.shape[1]} x {self.image.shape[0]} pixels"
         more = f", {len(self.exclude)} keys excluded" * bool(len(self.exclude)) + f", where {self.where}" * bool(self.where)
+        more += "" if self.only is None else f", of {len(self.only)} keys"
         return f"<Query text {self.text!r}, image {image}, vector {vector}{more}>"
 
 
@@ -77,6 +81,20 @@ class Hits:
             hits.counts[i] = len(best)
         return hits
 
+    @classmethod
+    def best(cls, keys: IntArray, scores: npt.NDArray[np.float32], k: int) -> Hits:
+        """The same for all queries at once: keys int64 and scores float32 [Q, M], where -inf stands for no hit."""
+        order = np.lexsort((keys, -scores), axis=-1)[:, : max(k, 0)]
+        hits = cls(
+            np.full((len(keys), k), -1, np.int64), np.full((len(keys), k), -np.inf, np.float32), np.zeros(len(keys), np.int64)
+        )
+        found, width = np.take_along_axis(scores, order, axis=1), order.shape[1]
+        there = found > -np.inf
+        hits.scores[:, :width] = found
+        hits.keys[:, :width] = np.where(there, np.take_along_axis(keys, order, axis=1), -1)
+        hits.counts[:] = there.sum(axis=1)
+        return hits
+
 
 @dataclass(frozen=True, eq=False)
 class Entries:
@@ -94,24 +112,39 @@ class Entries:
 class Retriever(Component, ABC):
     """Maximum inner product, or text match, over the bank's own row keys (any int64, mapped where an engine wants 0..n-1).
 
+    A search may run in several threads at once; `add` and `remove` may not, nor while one searches.
+
     Attributes:
         accepts: what queries and entries must carry: {"vector"}, {"text"} or both; empty for a retriever that finds nothing.
         capabilities: what it can do beyond building once and searching; anything else raises ComponentError.
+        metric: what its scores are. A bank scores inner products anew from its stored vectors; any other order it leaves.
         exact: whether it always finds the true best (a bank need not ask for spare candidates).
+        train_rows: how many rows `train` wants at the most; 0 where there is nothing to learn.
     """
 
-    accepts: ClassVar[frozenset[str]] = frozenset({"vector"})
-    capabilities: ClassVar[frozenset[RetrieverCapability]] = frozenset()
+    accepts: frozenset[str] = frozenset({"vector"})
+    capabilities: frozenset[RetrieverCapability] = frozenset()
+    metric: RetrieverMetric = "inner product"
     exact: bool = False
+    train_rows: int = 0
 
     @property
     @abstractmethod
     def size(self) -> int:
         """Number of keys that can be found."""
 
+    def train(self, vectors: Vectors, total: int) -> None:
+        """Learns from a sample, float32 [N, D] in no order, of the `total` rows that will come; before the first `add`.
+
+        Who adds without it has the engine learn from the rows of the first call. By default there is nothing to learn.
+        """
+
     @abstractmethod
     def add(self, entries: Entries) -> None:
-        """Adds rows. The first call may train; later calls need the capability `grows`. Raises InputError for a key twice."""
+        """Adds rows. The first call may train; later calls need the capability `grows`. Raises InputError for a key twice.
+
+        InputError too for vectors that are not finite, or of another dimension. A refused call adds nothing.
+        """
 
     @abstractmethod
     def remove(self, keys: IntArray) -> None:
@@ -130,6 +163,13 @@ class Retriever(Component, ABC):
     def open(cls, folder: Path, options: Options) -> Self:
         """The index that `save` wrote, with these options. Raises AssetError where the folder does not hold one."""
 
+    @classmethod
+    def drop(cls, folder: Path) -> None:
+        """Frees what an index holds elsewhere, before the folder that `save` wrote is removed. By default it is all there."""
+
+    def close(self) -> None:
+        """Lets go of connections; a search afterwards may raise ComponentError. By default there are none."""
+
     # --- what engines check alike ---
 
     def rows_of(self, entries: Entries, dimension: int | None, there: IntArray) -> tuple[IntArray, Vectors]:
@@ -138,34 +178,57 @@ class Retriever(Component, ABC):
         Args:
             dimension: of the rows that are there; None for any. there: the keys that are there.
 
-        Raises InputError: a key twice, not as many vectors as keys, another dimension.
+        Raises InputError: a key twice, not as many vectors as keys, another dimension, NaN or infinity.
         """
         keys, vectors = np.asarray(entries.keys, np.int64), np.asarray(entries.vectors, np.float32)
         if vectors.ndim != 2 or keys.shape != vectors.shape[:1]:
             raise InputError(
                 f"Keys of shape {keys.shape} and vectors of shape {vectors.shape} do not fit.", "Give each key one vector."
             )
-        if len(np.unique(keys)) < len(keys) or np.isin(keys, there).any():
+        if len(np.unique(keys)) < len(keys) or (len(there) and np.isin(keys, there).any()):
             raise InputError("A key was added twice.", "Remove it first.")
         if len(keys):
             self._check_dimension("row", vectors.shape[1], dimension)
+        _check_finite("row", vectors)
         return keys, vectors
 
-    def vector_of(self, query: Query, dimension: int | None) -> Vectors:
-        """The vector float32 [D] of a query that may be asked of rows of `dimension` (None for any).
-
-        Raises InputError: it has none, or one of another dimension. ComponentError: a filter, without the capability `filters`.
-        """
+    def check_filter(self, query: Query) -> None:
+        """Raises ComponentError where a query has a filter that this engine cannot obey, or that nobody resolved."""
         name = self.id or type(self).__name__
-        if query.vector is None:
-            raise InputError(f"{name} searches by vector, and the query has none.", "Embed the query first.")
-        if query.where is not None and "filters" not in self.capabilities:
-            raise ComponentError(f"{name} cannot filter by metadata.", "Leave `where` out.")
-        vector = np.asarray(query.vector, np.float32)
-        if vector.ndim != 1:
-            raise InputError(f"The vector of a query has the shape {vector.shape}.", "Give one vector [dimension].")
-        self._check_dimension("query", len(vector), dimension)
-        return vector
+        if "filters" not in self.capabilities and (query.only is not None or query.where is not None):
+            raise ComponentError(f"{name} cannot filter.", "Leave `where` out, or use a retriever that filters.")
+        if query.where is not None and query.only is None:
+            raise ComponentError(f"{name} was given a filter that no bank resolved.", "Ask through the bank, or give `only`.")
+
+    def vectors_of(self, queries: Sequence[Query], dimension: int | None) -> Vectors:
+        """The vectors float32 [Q, D] of queries that may be asked of rows of `dimension` (None for any).
+
+        Raises:
+            InputError: one has no vector, or one of another dimension, or one with NaN or infinity.
+            ComponentError: a filter, without the capability `filters`.
+        """
+        given: list[Vectors] = []
+        for query in queries:
+            if query.only is not None or query.where is not None:
+                self.check_filter(query)
+            if query.vector is None:
+                name = self.id or type(self).__name__
+                raise InputError(f"{name} searches by vector, and the query has none.", "Embed the query first.")
+            vector = np.asarray(query.vector, np.float32)
+            if vector.ndim != 1:
+                raise InputError(f"The vector of a query has the shape {vector.shape}.", "Give one vector [dimension].")
+            if vector.shape != given[0].shape if given else dimension is not None:
+                self._check_dimension("query", len(vector), len(given[0]) if given else dimension)
+            given.append(vector)
+        if not given:
+            return np.zeros((0, dimension or 0), np.float32)
+        rows = np.stack(given)
+        _check_finite("query", rows)
+        return rows
+
+    def vector_of(self, query: Query, dimension: int | None) -> Vectors:
+        """The same for one query: float32 [D]."""
+        return np.asarray(self.vectors_of([query], dimension)[0], np.float32)
 
     def _check_dimension(self, what: str, given: int, there: int | None) -> None:
         if there is not None and given != there:
@@ -176,12 +239,32 @@ class Retriever(Component, ABC):
 
     def index_key(self) -> str:
         """Identity of the index that this builds: the fingerprint, less options marked `json_schema_extra={"search": True}`."""
-        fields = type(self.options).model_fields
-        search = {
-            n: f.default
-            for n, f in fields.items()
-            if isinstance(f.json_schema_extra, dict) and f.json_schema_extra.get("search")
-        }
-        twin = type(self)(self.options.model_copy(update=search))
+        return self._as_built().fingerprint()
+
+    def _as_built(self) -> Retriever:
+        """A twin whose options of searching, and those of its parts, are the defaults."""
+        changes: dict[str, object] = {}
+        for name, info in type(self.options).model_fields.items():
+            value = getattr(self.options, name)
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("search"):
+                changes[name] = info.default
+            elif isinstance(value, Part):
+                changes[name] = _part_as_built(value)
+            elif isinstance(value, list):
+                changes[name] = [_part_as_built(one) if isinstance(one, Part) else one for one in value]
+        twin = type(self)(self.options.model_copy(update=changes))
         twin.id = self.id
-        return twin.fingerprint()
+        return twin
+
+
+def _part_as_built(part: Part) -> Part:
+    component = part.component
+    return replace(part, component=component._as_built()) if isinstance(component, Retriever) else part
+
+
+def _check_finite(what: str, vectors: Vectors) -> None:
+    """Raises InputError. A sum shows it at once; only where it is not finite are the numbers looked at one by one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = vectors.sum()
+    if not np.isfinite(total) and not np.isfinite(vectors).all():
+        raise InputError(f"The vector of a {what} holds NaN or infinity.", "Leave it out, or embed it again.")

@@ -46,9 +46,11 @@ class Selection(Component, ABC):
 
     Attributes:
         candidates: how many hits to ask for per query (k).
+        filters: whether its queries carry `where`; a pipeline then needs a retriever that filters.
     """
 
     candidates: int = 32
+    filters: bool = False
 
     @abstractmethod
     def queries(self, document: Document, noise: Noise) -> dict[str, Query]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -21,7 +21,7 @@ class Flat(Retriever):
 
     Options = FlatOptions
     options: FlatOptions
-    capabilities: ClassVar[frozenset[RetrieverCapability]] = frozenset({"deletes", "grows", "maps memory"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows", "maps memory"})
     exact = True
 
     def __init__(self, options: FlatOptions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import faiss
 import numpy as np
@@ -23,7 +23,7 @@ class FaissIndex(Retriever):
 
     Options = FaissOptions
     options: FaissOptions
-    capabilities: ClassVar[frozenset[RetrieverCapability]] = frozenset({"grows"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"grows"})
 
     def __init__(self, options: FaissOptions) -> None:
         super().__init__(options)

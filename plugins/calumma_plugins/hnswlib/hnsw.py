@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import hnswlib
 import numpy as np
@@ -28,7 +28,7 @@ class HNSW(Retriever):
 
     Options = HNSWOptions
     options: HNSWOptions
-    capabilities: ClassVar[frozenset[RetrieverCapability]] = frozenset({"deletes", "grows"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows"})
 
     def __init__(self, options: HNSWOptions) -> None:
         super().__init__(options)

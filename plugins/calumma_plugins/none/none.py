@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -19,8 +19,8 @@ class Nothing(Retriever):
 
     Options = NothingOptions
     options: NothingOptions
-    accepts: ClassVar[frozenset[str]] = frozenset()
-    capabilities: ClassVar[frozenset[RetrieverCapability]] = frozenset({"deletes", "grows"})
+    accepts: frozenset[str] = frozenset()
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows"})
     exact = True
 
     @property

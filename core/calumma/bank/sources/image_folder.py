@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from calumma.bank.sources.source import Item, Skipped
+from calumma.bank.sources.source import Item, Skipped, Source
 from calumma.documents.pictures import MAX_FILE
 from calumma.errors import BankError
 from calumma.files import read_file, read_text
@@ -33,7 +33,7 @@ class _Row:
     reason: str = ""
 
 
-class ImageFolder:
+class ImageFolder(Source):
     """Pictures of a folder and its subfolders, in the order of their paths.
 
     A line of a list has `file_name` (beside the list, or below it), `text` or `caption`, perhaps `id`; its other values
@@ -42,10 +42,11 @@ class ImageFolder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
+        self.name = str(self.folder)
         if not self.folder.is_dir():
             raise BankError(f"There is no folder {folder}.", "Give a folder of pictures with captions.")
 
-    def __len__(self) -> int:
+    def count(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Item | Skipped]:

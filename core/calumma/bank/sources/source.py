@@ -1,20 +1,24 @@
-"""What a source is: an iterable of documents as they were found, and of those that could not be used, with the reason."""
+"""What a source is: documents as they were found, and those that could not be used, with the reason."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
+
+from calumma.interfaces import Vectors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Item:
     """A document before it is embedded.
 
     Attributes:
-        name: what to call it in a report, such as its file's path.
+        name: what to call it in a report, such as its file's path; no other item of the source has it.
         text: "" for a picture alone. image: bytes of a picture file, None for a text alone.
         id: the caller's; None gives the content's hash.
+        text_vector, image_vector: float32 [dimension], of a source that was embedded before (`Source.embedded`).
     """
 
     name: str
@@ -22,23 +26,37 @@ class Item:
     image: bytes | None = None
     id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    text_vector: Vectors | None = None
+    image_vector: Vectors | None = None
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A document that was left out, and why, as a phrase."""
+    """A document, or a whole shard, that was left out, and why, as a phrase."""
 
     name: str
     reason: str
 
 
-class Source(Protocol):
-    """Anything that can be iterated, again and again with the same result; `__len__` is for progress alone."""
+class Source(ABC):
+    """Can be iterated again and again with the same result, in bounded memory; picklable, so that a shard may go elsewhere.
 
+    Attributes:
+        name: what people call it: the path that was given, absolute.
+        embedded: its items bring their vectors, by an encoder that whoever opened it must name.
+    """
+
+    name: str
+    embedded: bool = False
+
+    @abstractmethod
     def __iter__(self) -> Iterator[Item | Skipped]:
         """Documents in a fixed order. Raises BankError only where nothing can be read at all."""
-        ...
 
-    def __len__(self) -> int:
-        """How many will come."""
-        ...
+    def count(self) -> int | None:
+        """How many will come, for progress alone; None where that would take a pass over all of them."""
+        return None
+
+    def shards(self) -> Sequence[Source]:
+        """Sources that, one after another, give the same documents in the same order; for several workers."""
+        return [self]

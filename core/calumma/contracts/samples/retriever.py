@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from calumma.interfaces import Entries, Hits, Options, Query, Retriever, Retriev
 class DotRetriever(Retriever):
     """Looks at every vector."""
 
-    capabilities: ClassVar[frozenset[RetrieverCapability]] = frozenset({"deletes", "grows"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows"})
     exact = True
 
     def __init__(self, options: Options) -> None:
@@ -70,7 +70,7 @@ class DotRetriever(Retriever):
 class WordRetriever(Retriever):
     """Finds the texts that share words with the query; the score is how many. It neither grows nor deletes."""
 
-    accepts: ClassVar[frozenset[str]] = frozenset({"text"})
+    accepts: frozenset[str] = frozenset({"text"})
     exact = True
 
     def __init__(self, options: Options) -> None:
@@ -101,8 +101,7 @@ class WordRetriever(Retriever):
         """Keys and scores of the texts that share a word."""
         if query.text is None:
             raise InputError("A WordRetriever searches by text, and the query has none.", "Ask by text.")
-        if query.where is not None:
-            raise ComponentError("A WordRetriever does not filter.", "Leave `where` out.")
+        self.check_filter(query)
         asked, excluded = set(query.text.split()), set(query.exclude.tolist())
         shared = {key: len(asked & set(words)) for key, words in self.words.items() if key not in excluded}
         hits = {key: count for key, count in shared.items() if count}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from calumma.documents import BoolArray, IntArray
@@ -25,7 +25,7 @@ class USearch(Retriever):
 
     Options = USearchOptions
     options: USearchOptions
-    capabilities: ClassVar[frozenset[RetrieverCapability]] = frozenset({"deletes", "grows", "maps memory"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows", "maps memory"})
 
     def __init__(self, options: USearchOptions) -> None:
         super().__init__(options)
