@@ -9,28 +9,36 @@ import stat
 from pathlib import Path
 
 
-def read_file(path: Path, most: int) -> bytes:
-    """The whole content of an ordinary file of at most `most` bytes.
+def open_file(path: Path) -> io.FileIO:
+    """An ordinary file, open for reading and without a buffer; read it to no more than its size.
 
-    Raises OSError: no such file, a folder, not an ordinary file (EINVAL), or a larger one (EFBIG).
+    Raises OSError: no such file, a folder, not an ordinary file (EINVAL).
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
     except ValueError as error:  # a name with a NUL byte, or half of a surrogate pair
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no ordinary file but a pipe, a device or a socket", str(path))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return io.FileIO(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    raise OSError(errno.EINVAL, "it is no ordinary file but a pipe, a device or a socket", str(path))
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The whole content of an ordinary file of at most `most` bytes.
+
+    Raises OSError: no such file, a folder, not an ordinary file (EINVAL), or a larger one (EFBIG).
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         content = bytearray()
-        while max(len(content), status.st_size) <= most and (chunk := os.read(descriptor, 2**20)):
+        while max(len(content), size) <= most and (chunk := file.read(2**20)):
             content += chunk
-    finally:
-        os.close(descriptor)
-    if max(len(content), status.st_size) > most:
+    if max(len(content), size) > most:
         raise OSError(errno.EFBIG, f"it holds more than {most:,} bytes", str(path))
     return bytes(content)
 

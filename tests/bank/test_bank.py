@@ -153,11 +153,6 @@ def test_equal_scores_are_ordered_by_key(tmp_path: Path) -> None:
     assert hits.keys.tolist() == [[0, 1, 2, 3]]
 
 
-def test_filters_are_refused_and_not_ignored(bank: Bank) -> None:
-    with pytest.raises(InputError, match="cannot filter"):
-        bank.retrieve([Query(where="n = 1")], 3)
-
-
 def test_an_older_version_stays_what_it_was(bank: Bank) -> None:
     lance.dataset(str(bank.path)).delete("id = 'red-disc'")
     newer = Bank.open(bank.path)

@@ -61,7 +61,7 @@ def test_wrong_words_are_refused(folder: Path, tmp_path: Path) -> None:
     for words, error in [
         (("search", tmp_path / "gone", "x"), "There is no bank"),
         (("info", "nobody:memory"), "nobody"),
-        (("build", tmp_path / "gone", "--out", tmp_path / "x"), "There is no folder"),
+        (("build", tmp_path / "gone", "--out", tmp_path / "x"), "is not there"),
         (("build", folder, "--out", tmp_path / "x", "--embedder", "openclip/nope"), "no component 'openclip/nope'"),
         (("build", folder, "--out", tmp_path / "x", "--embedder", "openclip/clip", "--option", "weights"), "has no value"),
         (("build", folder, "--out", tmp_path / "x", "--option", "a=b"), "belongs to a component id"),

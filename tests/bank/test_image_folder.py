@@ -9,19 +9,15 @@ import numpy as np
 import pytest
 
 from calumma.bank import Bank, ImageFolder, Item, Skipped, build
+from calumma.bank.sources import image_folder
 from calumma.errors import BankError
 
-from .conftest import encoded, picture, words
-
-RED = encoded(picture((200, 30, 30), 0))
-BLUE = encoded(picture((30, 30, 200), 3))
+from .conftest import encoded, words
+from .sources import BLUE, RED, by_name, found
 
 
 def items(folder: Path) -> dict[str, Item | Skipped]:
-    source = ImageFolder(folder)
-    found = {item.name: item for item in source}
-    assert len(source) == len(list(source))
-    return found
+    return by_name(ImageFolder(folder))
 
 
 def test_a_list_gives_captions_ids_and_metadata(folder: Path) -> None:
@@ -80,9 +76,28 @@ def test_lines_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) ->
     assert reasons == [broken, broken, "no caption", "no such file", outside, outside, outside]
 
 
+def test_a_picture_of_two_lines_is_two_documents_of_different_names(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(RED)
+    (tmp_path / "metadata.jsonl").write_text(
+        "".join(f'{{"file_name": "{name}", "text": "{text}"}}\n' for name, text in (("a.png", "one"), ("a.png", "two")))
+    )
+    assert [(one.name, one.text) for one in items(tmp_path).values()] == [("a.png", "one"), ("a.png#2", "two")]
+
+
+def test_pictures_without_a_caption_are_taken_where_one_asks_for_them(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(RED)
+    assert found(ImageFolder(tmp_path, uncaptioned=True)) == [Item("a.png", "", RED)]
+
+
+def test_shards_are_runs_of_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_folder, "SHARD_ROWS", 5)
+    assert [shard.count() for shard in ImageFolder(folder).shards()] == [5, 5, 2]
+    assert len(items(folder)) == 12
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BankError, match="no pictures"):
-        len(ImageFolder(tmp_path))
+        ImageFolder(tmp_path).count()
     with pytest.raises(BankError, match="no folder"):
         ImageFolder(tmp_path / "gone")
 

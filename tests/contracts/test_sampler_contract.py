@@ -9,11 +9,13 @@ import torch
 from pydantic import Field
 from tests.contracts.breaking import assert_caught
 
-from calumma.contracts import SamplerContract
+from calumma.contracts import SamplerContract, run
 from calumma.contracts.filling import Flat, PlainRule
 from calumma.contracts.samples.rule import SharpenOptions, SharpenRule
 from calumma.contracts.samples.sampler import GumbelSampler
 from calumma.documents import Constraint
+from calumma.errors import ComponentError
+from calumma.extension import Catalog, ComponentSpec, hookimpl
 from calumma.interfaces import Noise, Options
 
 
@@ -143,6 +145,12 @@ class AnyId(OtherConstraints):
         return ids if ids is None else np.arange(0, 264)
 
 
+class TakesWhatLiesBetween(OtherConstraints):
+    def allowed(self, right, offset, previous):
+        ids = right.allowed(offset, previous)
+        return ids if ids is None or ids[-1] >= 264 else np.arange(ids[0], ids[-1] + 1)
+
+
 class ClosingForgotten(OtherConstraints):
     def allowed(self, right, offset, previous):
         ids = right.allowed(offset, previous)
@@ -216,6 +224,30 @@ class DoesWithoutStreams(GumbelSampler):
     def fill(self, decoder, streams, constraints, rules, noise, samples):
         streams = {"unconditional": streams["conditional"], **streams}
         yield from super().fill(decoder, streams, constraints, rules, noise, samples)
+
+
+class BlamesNobody(GumbelSampler):
+    def fill(self, decoder, streams, constraints, rules, noise, samples):
+        if any(rule.streams - set(streams) for rule in rules):
+            raise ComponentError("A rule needs another stream.", "Pass it.")
+        yield from super().fill(decoder, streams, constraints, rules, noise, samples)
+
+
+class Unwilling(Shown):
+    """Where nothing is left it goes back to what was there before."""
+
+    def __call__(self, logits, rows, positions):
+        scores = super().__call__(logits, rows, positions)
+        return torch.where(torch.isfinite(scores).any(1, keepdim=True), scores, logits["conditional"])
+
+
+class DrawsFromNothing(ShowsOthers):
+    def show(self, logits, rows, positions):
+        return logits, rows, positions
+
+    def fill(self, decoder, streams, constraints, rules, noise, samples):
+        willing = [Unwilling(one, self.show) for one in rules]
+        yield from super().fill(decoder, streams, constraints, willing, noise, samples)
 
 
 class TupleOfRules(GumbelSampler):
@@ -333,6 +365,7 @@ BROKEN = {
     Remembers: "test_one_of_one_is_the_first_of_eight",
     KnownCellsDrawnAnew: "test_holes_are_filled_as_their_constraints_say",
     AnyId: "test_holes_are_filled_as_their_constraints_say",
+    TakesWhatLiesBetween: "test_holes_are_filled_as_their_constraints_say",
     ClosingForgotten: "test_holes_are_filled_as_their_constraints_say",
     StopsEarly: "test_holes_are_filled_as_their_constraints_say",
     GoesOnBehindTheEnd: "test_holes_are_filled_as_their_constraints_say",
@@ -344,6 +377,8 @@ BROKEN = {
     ShowsOneStreamTwice: "test_rules_see_the_logits_of_the_allowed_ids",
     ShowsProbabilities: "test_rules_see_the_logits_of_the_allowed_ids",
     DoesWithoutStreams: "test_a_missing_stream_is_named",
+    BlamesNobody: "test_a_missing_stream_is_named",
+    DrawsFromNothing: "test_rules_that_leave_nothing_are_refused",
     TupleOfRules: "test_its_own_rules_are_rules",
     OtherRulesEachTime: "test_its_own_rules_are_rules",
     NeverFinished: "test_progress_tells_the_truth",
@@ -363,3 +398,27 @@ BROKEN = {
 @pytest.mark.parametrize("component", BROKEN, ids=lambda component: component.__name__)
 def test_a_broken_sampler_is_caught(component: type[GumbelSampler]) -> None:
     assert_caught(SamplerContract, component, BROKEN[component])
+
+
+@pytest.mark.parametrize("told", ["conditional,unconditional", "", 2])
+def test_a_spec_that_tells_of_other_streams_is_caught(told):
+    class Plugin:
+        @staticmethod
+        @hookimpl
+        def calumma_components():
+            target = "calumma.contracts.samples.sampler:GumbelSampler"
+            yield ComponentSpec(
+                "sampler", "gumbel/plain", "Draws.", target, "calumma.interfaces:Options", capabilities={"streams": told}
+            )
+
+    found = Catalog()
+    found.add("gumbel", Plugin())
+
+    class Tested(SamplerContract):
+        component, catalog = "gumbel/plain", found
+
+    outcomes = {one.name: one for one in run(Tested)}
+    assert (
+        f"it tells of {told!r}, and the small instance needs ['conditional']"
+        in outcomes["test_the_spec_tells_its_streams"].found
+    )

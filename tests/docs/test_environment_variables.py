@@ -25,7 +25,7 @@ def variables(source: Path) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         name: ast.expr | None = None
-        if isinstance(node, ast.Subscript) and _is_environ(node.value):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and _is_environ(node.value):
             name = node.slice
         elif isinstance(node, ast.Compare) and _is_environ(node.comparators[0]):
             name = node.left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -92,11 +93,13 @@ def try_tests(plugin: str, mutants: Sequence[Mutant], files: Sequence[Path], wor
 def _tried(plugin: str, mutants: Sequence[Mutant], check: Callable[[], str], workers: int) -> Iterator[Tried]:
     """Runs `check` in a fork for each mutant; it gives the name of what failed."""
     begun = time.monotonic()
-    _import(plugin, None)
-    broken = check()  # in this process, so that libraries are imported once, not in every fork
+    broken, modules = _unchanged(plugin, check)
     if broken:
         raise RuntimeError(f"{plugin} as it is fails {broken}.")
     limit = SPARE + 3 * (time.monotonic() - begun)
+    for name in modules:  # in this process, so that libraries are imported once, not in every fork
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
     waiting, running = list(reversed(mutants)), list[_Running]()
     while waiting or running:
         while waiting and len(running) < workers:
@@ -107,6 +110,21 @@ def _tried(plugin: str, mutants: Sequence[Mutant], check: Callable[[], str], wor
             if killed_by is not None:
                 running.remove(one)
                 yield Tried(one.mutant, killed_by, time.monotonic() - one.begun)
+
+
+def _unchanged(plugin: str, check: Callable[[], str]) -> tuple[str, list[str]]:
+    """What the plugin as it is fails, and the libraries that were imported; in a fork, where all else that it does stays."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_try, args=(plugin, None, check, send), daemon=True)
+    process.start()
+    send.close()
+    try:
+        broken, modules = receive.recv(), receive.recv()
+    except EOFError:
+        return "by the end of its process", []
+    process.join()
+    return broken, [name for name in modules if not name.startswith(("calumma", "tests.", "__"))]
 
 
 def _started(plugin: str, mutant: Mutant, check: Callable[[], str]) -> _Running:
@@ -135,8 +153,8 @@ def _ended(one: _Running, limit: float) -> str | None:
     return answer
 
 
-def _try(plugin: str, mutant: Mutant, check: Callable[[], str], send: Connection) -> None:
-    """In the forked process: sends what failed, or "" where nothing did."""
+def _try(plugin: str, mutant: Mutant | None, check: Callable[[], str], send: Connection) -> None:
+    """In the forked process: sends what failed, or "" where nothing did, and then the names of the modules that are loaded."""
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
@@ -150,6 +168,7 @@ def _try(plugin: str, mutant: Mutant, check: Callable[[], str], send: Connection
             send.send("the import")
         else:
             send.send(check())
+        send.send(list(sys.modules))
 
 
 def _import(plugin: str, mutant: Mutant | None) -> None:

@@ -166,7 +166,7 @@ def test_removing_works_where_it_is_a_capability_and_is_refused_elsewhere(
 ) -> None:
     index, query = filled(kind, options), vectors(1, seed=8)[0]
     best = exact(query, k=8)
-    if "deletes" not in kind.capabilities:
+    if "deletes" not in index.capabilities:
         with pytest.raises(ComponentError, match="cannot remove"):
             index.remove(np.array(best[:1]))
         return

@@ -63,7 +63,7 @@ def main() -> None:
         folder = Path(name)
         index = cls(options)
         index.add(Entries(np.arange(200) * 7, vectors))
-        if "deletes" in cls.capabilities:
+        if "deletes" in index.capabilities:
             index.remove(np.array([7, 14]))
         index.save(folder)
         files = sorted(folder.iterdir())

@@ -234,13 +234,14 @@ def test_what_a_bank_says_cannot_steer_the_terminal(
         assert sign not in said.out + said.err
 
 
-def test_a_link_in_the_place_of_a_bank_is_replaced_and_never_what_it_leads_to(table: pa.Table, here: Path) -> None:
+def test_a_link_in_the_place_of_a_bank_is_never_written_through(table: pa.Table, here: Path) -> None:
     good = written(table, here / "good")
     (here / "link").symlink_to(good)
     before = sorted(good.rglob("*"))
-    build([Item("a", "one text")], here / "link", words(), overwrite=True, progress=False)
+    with pytest.raises(BankError, match="is a link to a bank"):
+        build([Item("a", "one text")], here / "link", words(), overwrite=True, progress=False)
     assert sorted(good.rglob("*")) == before
-    assert not (here / "link").is_symlink()
+    assert (here / "link").is_symlink()
     assert sorted(path.name for path in here.iterdir()) == ["good", "link"]
     (here / "dangling").symlink_to(here / "nowhere")
     with pytest.raises(BankError):

@@ -225,7 +225,7 @@ def test_a_bank_that_cannot_be_written_says_it_once_and_is_fast_from_then_on(
             raise PermissionError("read-only")
         real(source, target)
 
-    monkeypatch.setattr("calumma.bank.indexes.os.rename", rename)
+    monkeypatch.setattr("calumma.bank.keeping.os.rename", rename)
     first = found(bank)
     assert NOTICE in caplog.text
     caplog.clear()

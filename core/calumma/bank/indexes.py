@@ -1,106 +1,133 @@
-"""Indexes are derived from one version of a bank: kept beside it, checked when opened, built again when in doubt."""
+"""Indexes are derived from one version of a bank: kept beside it, checked when opened, brought up to date by the difference."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import re
 import shutil
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calumma.bank.trust import cache_folder, is_sealed, is_trusted, seal
-from calumma.files import read_text
-from calumma.interfaces import Retriever, sha256_of
+import numpy as np
+
+from calumma.bank.keeping import Unusable, keep, open_kept
+from calumma.bank.progress import progress_bar
+from calumma.bank.trust import cache_folder
+from calumma.documents import IntArray
+from calumma.interfaces import Entries, Retriever, Vectors
 
 if TYPE_CHECKING:
     from calumma.bank.bank import Bank
 
 log = logging.getLogger(__name__)
-MANIFEST = "manifest.json"
-MAX_MANIFEST = 2**20
+FOLDER = "_indexes"
+REBUILD = 0.5  # share of the rows that may differ before a new index is the better one
+SAMPLE_SEED = 0
 
 
-class _Unusable(Exception):  # noqa: N818  (no error: the index is built again)
-    """Why what lies in an index's place is not opened, as a phrase."""
-
-
-def ready_index(bank: Bank, retriever: Retriever) -> Retriever:
-    """The retriever's index of a bank: opened where it was kept, else built and kept."""
+def ready_index(bank: Bank, retriever: Retriever, progress: bool | None = None) -> Retriever:
+    """The retriever's index of a bank's version: opened where it was kept, else brought up to date or built, and kept."""
     if not retriever.accepts:
         return retriever
-    name = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', retriever.index_key())}-v{bank.version}"
-    places = [cache_folder() / "indexes" / bank.info.identity / name]
-    if not (bank.path / "_indexes").is_symlink():  # a bank of somebody else may not say where we write
-        places.insert(0, bank.path / "_indexes" / name)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", retriever.index_key())
+    name = f"{stem}-v{bank.version}"
+    folders = index_folders(bank)
     reasons = []
-    for place in places:
-        if place.is_dir():
+    for folder in folders:
+        if (folder / name).is_dir():
             try:
-                return _opened(bank, retriever, place)
-            except _Unusable as error:
-                reasons.append(f"The index {place} is not opened: {error}; it is built again.")
+                return open_kept(bank, retriever, folder / name, bank.version)[0]
+            except Unusable as error:
+                reasons.append(f"The index {folder / name} is not opened: {error}; it is built again.")
     for reason in reasons:
         log.warning(reason)
-    index = type(retriever)(retriever.options)
-    index.id = retriever.id
-    index.add(bank.entries(texts="text" in retriever.accepts))
-    for place in places:
-        if _keep(bank, index, place):
+    index = _refreshed(bank, retriever, folders, stem) or built(bank, retriever, progress)
+    for folder in folders:
+        if keep(bank, index, folder / name):
+            _drop_older(index, folder, stem, bank.version)
             break
     else:
         log.warning("The index %s could not be kept; it will be built again next time.", name)
     return index
 
 
-def _manifest(bank: Bank, retriever: Retriever, folder: Path) -> dict[str, object]:
-    files = {file.name: _digest(file) for file in sorted(folder.iterdir()) if file.name != MANIFEST}
-    return {"retriever": retriever.index_key(), "bank": bank.info.identity, "version": bank.version, "files": files}
+def index_folders(bank: Bank) -> list[Path]:
+    """Where a bank's indexes may lie, the first that can be written being the one: beside it, or in the cache."""
+    folders = [cache_folder() / "indexes" / bank.info.identity]
+    if not (bank.path / FOLDER).is_symlink():  # a bank of somebody else may not say where we write
+        folders.insert(0, bank.path / FOLDER)
+    return folders
 
 
-def _digest(file: Path) -> str:
-    if not file.is_file() and not file.is_dir():
-        raise _Unusable(f"{file.name} is a pipe, a device or a broken link")
-    return sha256_of(file)
-
-
-def _opened(bank: Bank, retriever: Retriever, place: Path) -> Retriever:
-    """Raises _Unusable where what lies there is not exactly what this user wrote: engines may crash on anything else."""
-    try:
-        told = json.loads(read_text(place / MANIFEST, MAX_MANIFEST))
-        sealed = told.pop("seal", "")
-        if not is_trusted(place) and not is_sealed(told, sealed):
-            raise _Unusable("it was not built by this user's Calumma, and an index can hold what crashes its engine, or worse")
-        if told != _manifest(bank, retriever, place):
-            raise _Unusable("its files are not those that were written")
-        index = type(retriever).open(place, retriever.options)
-    except _Unusable:
-        raise
-    except Exception as error:  # of the engine, or of the file system
-        raise _Unusable(f"{type(error).__name__}: {error}".rstrip(".")) from error
+def built(bank: Bank, retriever: Retriever, progress: bool | None = None) -> Retriever:
+    """A new index of all of a bank's rows; read in blocks where the engine grows, whole where it cannot."""
+    index = type(retriever)(retriever.options)
     index.id = retriever.id
+    with progress_bar(f"Indexing {bank.name} for {retriever.id}", len(bank), progress) as advance:
+        if index.train_rows and len(bank):
+            index.train(_sample(bank, index.train_rows), len(bank))
+        for entries in _portions(bank, index):
+            index.add(entries)
+            advance(len(entries.keys))
     return index
 
 
-def _keep(bank: Bank, index: Retriever, place: Path) -> bool:
-    """Writes beside its place, then moves it there; False where that cannot be written."""
-    temporary = None
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
-        index.save(temporary)
-        manifest = _manifest(bank, index, temporary)
-        (temporary / MANIFEST).write_text(json.dumps(manifest | {"seal": seal(manifest)}), encoding="utf-8")
-        temporary.chmod(0o755)
-        if place.exists():
-            os.rename(place, temporary / "damaged")  # goes with the temporary folder's old content below
-            shutil.rmtree(temporary / "damaged")
-        os.rename(temporary, place)
-    except (OSError, RuntimeError):
-        return False
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return True
+def _portions(bank: Bank, index: Retriever, keys: IntArray | None = None) -> Iterator[Entries]:
+    texts = "text" in index.accepts
+    if "grows" in index.capabilities:
+        yield from bank.blocks(texts, keys)
+    else:
+        yield bank.entries(texts)
+
+
+def _sample(bank: Bank, most: int) -> Vectors:
+    """Vectors of at most so many rows, drawn without order; the same each time."""
+    keys = bank.keys
+    if len(keys) > most:
+        keys = np.sort(np.random.default_rng(SAMPLE_SEED).choice(keys, most, replace=False))
+    rows = np.concatenate([one.vectors for one in bank.blocks(keys=keys)])
+    return rows[np.random.default_rng(SAMPLE_SEED).permutation(len(rows))]
+
+
+def _refreshed(bank: Bank, retriever: Retriever, folders: list[Path], stem: str) -> Retriever | None:
+    """The newest older index with what was added and removed since; None where there is none, or the engine cannot.
+
+    A row never changes under its key, so the keys alone tell the difference.
+    """
+    found = [(version, folder / name) for folder in folders for version, name in _versions(folder, stem)]
+    for version, place in sorted(found, key=lambda one: -one[0]):
+        if version >= bank.version:
+            continue
+        try:
+            index, keys = open_kept(bank, retriever, place, version)
+        except Unusable as error:
+            log.warning("The index %s is not brought up to date: %s.", place, error)
+            continue
+        added, removed = np.setdiff1d(bank.keys, keys), np.setdiff1d(keys, bank.keys)
+        able = ("grows" in index.capabilities or not len(added)) and ("deletes" in index.capabilities or not len(removed))
+        if able and len(added) + len(removed) <= REBUILD * max(1, len(bank)):
+            if len(removed):
+                index.remove(removed)
+            if len(added):
+                for entries in _portions(bank, index, added):
+                    index.add(entries)
+            return index
+        index.close()
+        return None
+    return None
+
+
+def _versions(folder: Path, stem: str) -> list[tuple[int, str]]:
+    """(version, name) of the indexes of one retriever that are kept in a folder."""
+    pattern = re.compile(re.escape(stem) + r"-v(\d{1,18})\Z")
+    if not folder.is_dir():
+        return []
+    return [(int(match[1]), path.name) for path in folder.iterdir() if (match := pattern.match(path.name)) and path.is_dir()]
+
+
+def _drop_older(index: Retriever, folder: Path, stem: str, version: int) -> None:
+    for older, name in _versions(folder, stem):
+        if older < version:
+            type(index).drop(folder / name)
+            shutil.rmtree(folder / name, ignore_errors=True)

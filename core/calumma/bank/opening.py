@@ -26,7 +26,19 @@ def open_dataset(path: Path, version: int | None) -> Any:
         raise BankError(f"{path} holds no {what}.", fix) from error.__cause__
     if elsewhere:
         raise BankError(f"The bank {path} has rows that lie outside of its folder.", "Get the whole bank, or build it again.")
+    _check_sizes(path, dataset)
     return dataset
+
+
+def _check_sizes(path: Path, dataset: Any) -> None:
+    """Raises BankError where a file of the version is gone or is not as long as it was written."""
+    for fragment in dataset.get_fragments():
+        for file in fragment.metadata.files:
+            place = path / "data" / file.path
+            found = place.stat().st_size if place.is_file() else None
+            if found is None or (file.file_size_bytes and found != file.file_size_bytes):
+                wrong = "is gone" if found is None else f"has {found:,} bytes of {file.file_size_bytes:,}"
+                raise BankError(f"The bank {path} is damaged: data/{file.path} {wrong}.", "Get or build it again.")
 
 
 def is_bank(path: Path) -> bool:

@@ -37,7 +37,10 @@ def check(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Whether a component keeps the contract of its kind, rule by rule; exit 1 where it breaks one."""
+    """Check that a component keeps the contract of its kind.
+
+    One line per rule, and exit 1 where one is broken.
+    """
     catalog, specs = _asked(name, allow_local)
     options = sets(set)
     if options and len(specs) > 1:

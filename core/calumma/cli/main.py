@@ -18,8 +18,8 @@ VERBS = {
     "generate": "Draw pictures of a prompt.",
     "caption": "Describe a picture.",
     "infill": "Draw the inside of a box of a picture anew.",
-    "bank": "Build, search and describe memory banks.",
-    "plugins": "List plugins and explain their components.",
+    "bank": "Build, change, search, check and tune memory banks.",
+    "plugins": "List, explain, check and write plugins.",
     "registry": "Validate and explain registry.yaml.",
 }
 

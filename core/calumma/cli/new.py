@@ -32,7 +32,7 @@ def new(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Writes a distribution with a small component that works, its options, tests, README and CI."""
+    """Write a plugin that works: its options, tests, README and CI."""
     from calumma.extension import Catalog
     from calumma.scaffold import distribution, write
 

@@ -36,7 +36,7 @@ def list_plugins(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Every component of every installed plugin, and its status."""
+    """List every component of every plugin, and its status."""
     from calumma.extension import Catalog
 
     if timing:
@@ -59,7 +59,10 @@ def show(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """What a component does, its options, and how to install it; or what a plugin offers."""
+    """Explain a component: its options, how to install it.
+
+    Of a plugin, every component that it offers.
+    """
     from calumma.extension import Catalog
 
     catalog = Catalog()

@@ -34,7 +34,10 @@ def validate_file(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Every mistake of a registry at once, with its line; exit 2 where there is one."""
+    """List the mistakes of a registry, each with its line.
+
+    Exit 2 where there is one.
+    """
     from calumma.registry import validate
 
     problems = validate(file, allow_local=allow_local, use=plugin or [])
@@ -60,7 +63,10 @@ def show(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """One pipeline with everything resolved: each value, and the line, flag or default that it came from."""
+    """Show a pipeline with everything resolved.
+
+    Each value comes with the line, flag or default that it is from.
+    """
     from calumma.registry import default_registry, dump, resolve
 
     resolved = resolve(
@@ -83,7 +89,10 @@ def show(
 
 @app.command("schema")
 def show_schema(as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """JSON Schema of registry.yaml for editors, from the plugins that are installed."""
+    """Print the JSON Schema of registry.yaml, for editors.
+
+    It knows the options of the plugins that are installed.
+    """
     from calumma.extension import Catalog
     from calumma.registry import schema
 

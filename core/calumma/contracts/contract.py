@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +13,23 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar, cast
 from pydantic import ValidationError
 
 from calumma.contracts.changes import alone, changed, marked
-from calumma.contracts.inspection import imported_by_listing, out_of_bounds, tensors_of, unbounded_options
+from calumma.contracts.inspection import (
+    asset_options,
+    imported_by_listing,
+    out_of_bounds,
+    tensors_of,
+    unbounded_options,
+    unnamed_libraries,
+)
 from calumma.errors import CalummaError, ComponentError
 from calumma.extension import Catalog, ComponentSpec
 from calumma.interfaces import Component, Device, Dtype, Options
 
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "that is empty": lambda content: b"",
+    "that is cut short": lambda content: content[: len(content) // 2],
+    "of noise": lambda content: random.Random(0).randbytes(len(content)),
+}
 C = TypeVar("C", bound=Component)
 R = TypeVar("R", bound=Callable[..., None])
 
@@ -118,19 +131,24 @@ class Contract(Generic[C]):
                 twin.id = component.id
                 yield f"{name} = {getattr(options, name)!r}", twin
 
-    def refused(self, call: Callable[[], object], what: str, *errors: type[CalummaError]) -> None:
-        """Fails unless `call` raises one of `errors` (any CalummaError by default), with a sentence that says something."""
+    def refused(self, call: Callable[[], object], what: str, *errors: type[CalummaError]) -> CalummaError:
+        """The error; fails unless `call` raises one of `errors` (any CalummaError by default) that says something."""
         expected = errors or (CalummaError,)
         names = " or ".join(one.__name__ for one in expected)
         try:
             call()
         except expected as error:
-            if len(error.message.split()) < 3:
-                self.fail(f"{what} is refused without a sentence: {error.message!r}.")
+            self.says_something(error, what)
+            return error
         except Exception as error:
             self.fail(f"{what} raised {type(error).__name__}, not {names}: {error}.")
         else:
             self.fail(f"{what} was accepted; it should raise {names}.")
+
+    def says_something(self, error: CalummaError, what: str) -> None:
+        """Fails where an error has no sentence."""
+        if len(error.message.split()) < 3:
+            self.fail(f"{what} is refused without a sentence: {error.message!r}.")
 
     def fail(self, found: str) -> NoReturn:
         """Breaks the rule that is being checked."""
@@ -234,6 +252,44 @@ class Contract(Generic[C]):
         if spec is not None:
             found = self._catalog().component_class(spec).Options
             assert found is wanted, f"{spec.target}.Options is {found}, and the spec names {spec.options}."
+
+    @rule
+    def test_the_class_has_the_id_of_the_spec(self) -> None:
+        """An `id` that the class states itself is the one that the spec names."""
+        spec = self.spec()
+        if spec is not None:
+            found = vars(self._catalog().component_class(spec)).get("id", "")
+            assert found in ("", spec.name), f"{spec.target}.id is {found!r}, and the spec says {spec.name!r}."
+
+    @rule
+    def test_the_spec_names_its_files(self) -> None:
+        """The `assets` of the spec are the options that are files."""
+        spec = self.spec()
+        if spec is not None:
+            told, files = sorted(spec.assets), sorted(asset_options(self._options_class()))
+            assert told == files, f"it says {told}, and the options of type Asset are {files}."
+
+    @rule
+    def test_the_spec_names_what_it_needs(self) -> None:
+        """`requires` names the libraries that the component imports and that do not come with calumma itself."""
+        spec = self.spec()
+        if spec is not None:
+            lacking = unnamed_libraries(self._catalog().component_class(spec), spec.requires)
+            assert not lacking, f"it imports {', '.join(lacking)}; without it, `plugins list` would say `broken`."
+
+    @rule
+    def test_damaged_files_are_refused_with_a_sentence(self) -> None:
+        """A file that is empty, cut short or full of noise raises a CalummaError, if anything, and no error of a library."""
+        for what, damaged in DAMAGES.items():
+            options = self.small()
+            for file in [file for folder in self._folders for file in folder.rglob("*") if file.is_file()]:
+                content = file.read_bytes()
+                file.unlink()  # it may be a link to a file that is not the example's
+                file.write_bytes(damaged(content))
+            try:
+                self._built(options).warm_up()
+            except CalummaError as error:
+                self.says_something(error, f"a file {what}")
 
     @rule
     def test_listing_it_imports_no_library(self) -> None:

@@ -12,7 +12,7 @@ import torch
 from calumma.contracts.samples.decoder import HashDecoder, HashDecoderOptions
 from calumma.contracts.samples.image_tokenizer import BlockOptions, BlockTokenizer
 from calumma.contracts.samples.text_tokenizer import ByteTokenizer
-from calumma.documents import CONDITIONAL, UNCONDITIONAL, Document, Hole, Image, IntArray, Layout, Text, tasks
+from calumma.documents import CONDITIONAL, UNCONDITIONAL, Constraint, Document, Hole, Image, IntArray, Layout, Text, tasks
 from calumma.interfaces import Decoder, DecoderCapability, Noise, Options, Progress, Rule, Sampler, State
 
 GRID = (4, 4)
@@ -67,6 +67,24 @@ def texts() -> list[Document]:
     return [*captions, Document((known, Text("What? "), Hole("text", limit=12)))]
 
 
+class Gapped(Constraint):
+    """One id from each of some sets that have gaps, so that none of them is what lies between its first and its last id."""
+
+    modality = "image"
+    sets = tuple(np.array(ids) for ids in ([10, 12, 14], [3, 5, 20], [0, 7, 9], [1, 263], [4, 5, 6, 8], [2]))
+    capacity = len(sets)
+
+    def allowed(self, offset: int, previous: Sequence[int]) -> IntArray | None:
+        return self.sets[offset] if offset < self.capacity else None
+
+
+def holes() -> Iterator[tuple[list[Document], list[Constraint]]]:
+    """Documents and what constrains their holes: pictures, texts, and pictures whose ids come from sets with gaps."""
+    yield pictures(), [layout().constraint(one) for one in pictures()]
+    yield texts(), [layout().constraint(one) for one in texts()]
+    yield pictures(), [Gapped() for _ in pictures()]
+
+
 def one_cell() -> Document:
     """A picture with one cell to draw."""
     masked = np.zeros(GRID, np.bool_)
@@ -88,9 +106,10 @@ def fill(
     rules: Sequence[Rule] | None = (),
     seed: int = 0,
     decoder: Decoder | None = None,
+    constraints: Sequence[Constraint] | None = None,
 ) -> Iterator[Progress]:
-    """Fills the documents' holes; `rules` None: those of the sampler's options."""
-    constraints = [layout().constraint(document) for document in documents]
+    """Fills the documents' holes; `rules` None: those of the sampler's options, `constraints` None: those of the layout."""
+    constraints = [layout().constraint(document) for document in documents] if constraints is None else constraints
     rules = sampler.rules(constraints[0].modality) if rules is None else rules
     streams = prompts(documents, sorted({CONDITIONAL}.union(*(one.streams for one in rules))))
     decoder = HashDecoder(DECODER) if decoder is None else decoder
@@ -148,6 +167,20 @@ class Only(PlainRule):
         scores = torch.full_like(logits[CONDITIONAL], -torch.inf)
         scores[:, min(self.column, scores.shape[1] - 1)] = 0.0
         return scores
+
+
+class Nothing(PlainRule):
+    """Leaves nothing to draw: every score is the one that it is given."""
+
+    id = "contracts/nothing"
+    streams = frozenset()
+
+    def __init__(self, score: float) -> None:
+        super().__init__()
+        self.score = score
+
+    def __call__(self, logits: Mapping[str, torch.Tensor], rows: IntArray, positions: IntArray) -> torch.Tensor:
+        return torch.full_like(logits[CONDITIONAL], self.score)
 
 
 class Spy(PlainRule):

@@ -1,21 +1,31 @@
-"""Looking into a component from outside: its options, the tensors that it holds, what listing it imports."""
+"""Looking into a component from outside: its options, the tensors that it holds, what it and the listing of it import."""
 
 from __future__ import annotations
 
+import ast
+import functools
+import importlib.metadata
+import importlib.util
+import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
 from calumma.extension import Catalog, ComponentSpec
+from calumma.interfaces import Asset
 
 if TYPE_CHECKING:
     import torch
 
 _LIGHT = {"calumma", "pydantic", "pluggy", "numpy", "typing_extensions", "annotated_types", "pydantic_core"}
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}  # of calumma's own dependencies, those whose modules are called otherwise
 _HEAVY = ("torch", "torchvision", "transformers", "faiss", "lance", "pyarrow", "scipy", "pandas", "tensorflow", "jax")
 
 
@@ -30,6 +40,11 @@ def unbounded_options(cls: type[BaseModel]) -> list[str]:
             if one.get("type") in ("integer", "number") and not _bounded(one):
                 wrong.append(f"{name} has no bounds")
     return wrong
+
+
+def asset_options(cls: type[BaseModel]) -> set[str]:
+    """The options that are files or folders."""
+    return {name for name, field in cls.model_fields.items() if Asset in (field.annotation, *get_args(field.annotation))}
 
 
 def out_of_bounds(cls: type[BaseModel]) -> Iterator[tuple[str, float]]:
@@ -90,3 +105,56 @@ def imported_by_listing(catalog: Catalog, spec: ComponentSpec) -> list[str]:
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     needed = {module.partition(".")[0] for module in spec.requires}
     return sorted(loaded & ({*_HEAVY, *needed} - _LIGHT))
+
+
+def unnamed_libraries(cls: type, requires: tuple[str, ...]) -> list[str]:
+    """Libraries that a class's module, or one beside it that it imports, needs at its top, neither named nor calumma's own."""
+    own = cls.__module__.partition(".")[0]
+    known = {own, "calumma", *(one.partition(".")[0] for one in requires), *sys.stdlib_module_names}
+    libraries: set[str] = set()
+    waiting, seen = [sys.modules[cls.__module__]], set[str]()
+    while waiting:
+        module = waiting.pop()
+        seen.add(module.__name__)
+        for name in _imported_at_the_top(module):
+            libraries.add(name.partition(".")[0])
+            if name.partition(".")[0] == own and name in sys.modules and name not in seen:
+                waiting.append(sys.modules[name])
+    return sorted(one for one in libraries - known if _normal(_DISTRIBUTIONS.get(one, one)) not in _brought_along())
+
+
+def _imported_at_the_top(module: ModuleType) -> Iterator[str]:
+    """Dotted names in the import statements of a module, those inside functions, branches and classes left out."""
+    try:
+        tree = ast.parse(Path(inspect.getsourcefile(module) or "").read_text(encoding="utf-8"))
+    except (OSError, TypeError):  # no Python source
+        return
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = importlib.util.resolve_name("." * node.level + (node.module or ""), module.__package__)
+            yield from (source, *(f"{source}.{one.name}" for one in node.names))
+
+
+@functools.cache
+def _brought_along() -> frozenset[str]:
+    """The distributions that come with calumma without any extra, and with those."""
+    found, waiting = set[str](), ["calumma"]
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        try:
+            needed = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for one in needed:
+            other = _normal(re.split(r"[^\w.-]", one, maxsplit=1)[0])
+            if "extra ==" not in one and other not in found:
+                waiting.append(other)
+    return frozenset(found)
+
+
+def _normal(name: str) -> str:
+    """The name of a distribution as PEP 503 writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

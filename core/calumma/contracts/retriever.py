@@ -327,16 +327,6 @@ class RetrieverContract(SearchRules):
         after = retriever.fingerprint(), retriever.index_key()
         assert after == before, f"they were {before} and are {after}."
 
-    @rule
-    def test_capabilities_are_those_of_the_spec(self) -> None:
-        """`capabilities` are words that there are, and the spec says the same of them, and of `exact`."""
-        retriever, spec = self.make(warm=False), self.spec()
-        known = set(get_args(RetrieverCapability))
-        assert retriever.capabilities <= known, f"they are {sorted(retriever.capabilities)}; there are {sorted(known)}."
-        told = {name for name in (*known, "exact") if spec is not None and spec.capabilities.get(name)}
-        has = {*retriever.capabilities, *(["exact"] if retriever.exact else [])}
-        assert spec is None or told == has, f"the spec says {sorted(told)}, and the class {sorted(has)}."
-
 
 @contextlib.contextmanager
 def _watched(top: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import random
 from typing import get_args
@@ -36,11 +37,10 @@ class SamplerContract(Contract[Sampler]):
     def test_holes_are_filled_as_their_constraints_say(self) -> None:
         """Every id is one that is allowed there, known ids included; a hole ends where its constraint says, and not before."""
         sampler = self.make()
-        for documents in (filling.pictures(), filling.texts()):
+        for documents, constraints in filling.holes():
             for rules in (None, [], [filling.Closing()]):
-                rows = drawn(fill(sampler, documents, range(4), rules))
-                for document, ids in zip(documents, rows, strict=True):
-                    constraint = layout().constraint(document)
+                rows = drawn(fill(sampler, documents, range(4), rules, constraints=constraints))
+                for document, constraint, ids in zip(documents, constraints, rows, strict=True):
                     for offset, id in enumerate(ids):
                         allowed = constraint.allowed(offset, ids[:offset])
                         assert allowed is not None, f"it drew {len(ids)} ids for a hole that was complete after {offset}."
@@ -171,12 +171,11 @@ class SamplerContract(Contract[Sampler]):
     def test_rules_see_the_logits_of_the_allowed_ids(self) -> None:
         """Rules see the decoder's logits of the allowed ids, and as "conditional" what the rule before them gave."""
         decoder, samples, spy = HashDecoder(filling.DECODER), [7, 9, 3, 4], filling.Spy()
-        for documents in (filling.pictures(), filling.texts()):
+        for documents, constraints in filling.holes():
             spy.seen.clear()
-            rows = drawn(fill(self.make(), documents, samples, [filling.Closing(), spy], decoder=decoder))
-            streams = filling.prompts(documents, [CONDITIONAL, UNCONDITIONAL])
-            for row, (document, sample) in enumerate(zip(documents, samples, strict=True)):
-                constraint = layout().constraint(document)
+            steps = fill(self.make(), documents, samples, [filling.Closing(), spy], decoder=decoder, constraints=constraints)
+            rows, streams = drawn(steps), filling.prompts(documents, [CONDITIONAL, UNCONDITIONAL])
+            for row, (constraint, sample) in enumerate(zip(constraints, samples, strict=True)):
                 for offset in range(len(rows[row])):
                     allowed = constraint.allowed(offset, rows[row][:offset])
                     if allowed is None or len(allowed) == 1:
@@ -191,13 +190,31 @@ class SamplerContract(Contract[Sampler]):
 
     @rule
     def test_a_missing_stream_is_named(self) -> None:
-        """A rule that needs a stream which is not there is refused with a CalummaError."""
-        documents = filling.pictures()[:1]
+        """A rule that needs a stream which is not there is refused with a CalummaError that names the stream."""
+        documents, rules = filling.pictures()[:1], [filling.PlainRule()]
         streams, constraints = filling.prompts(documents, [CONDITIONAL]), [layout().constraint(documents[0])]
-        decoder, sampler, rules = HashDecoder(filling.DECODER), self.make(), [filling.PlainRule()]
-        self.refused(
+        decoder, sampler = HashDecoder(filling.DECODER), self.make()
+        error = self.refused(
             lambda: list(sampler.fill(decoder, streams, constraints, rules, Noise(0), [0])), "Filling without it", CalummaError
         )
+        assert UNCONDITIONAL in error.message, f"it said: {error.message}"
+
+    @rule
+    def test_rules_that_leave_nothing_are_refused(self) -> None:
+        """Where rules leave no id, or scores that are not numbers, it raises a CalummaError instead of drawing."""
+        sampler, documents = self.make(), filling.pictures()[:2]
+        for score in (-math.inf, math.nan):
+            steps = fill(sampler, documents, [0, 1], [filling.Nothing(score)])
+            self.refused(functools.partial(list, steps), f"A rule that makes every score {score}", CalummaError)
+
+    @rule
+    def test_the_spec_tells_its_streams(self) -> None:
+        """Where the spec tells of streams, they are those that its rules need, in a list with commas."""
+        sampler, spec = self.make(), self.spec()
+        told = spec.capabilities.get("streams") if spec else None
+        if told is not None:
+            needed = {CONDITIONAL}.union(*(one.streams for modality in get_args(Modality) for one in sampler.rules(modality)))
+            assert told == ",".join(sorted(needed)), f"it tells of {told!r}, and the small instance needs {sorted(needed)}."
 
     # --- what it says, and how it treats what it is given ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
@@ -51,6 +52,14 @@ class StatelessContract(Contract[C]):
         first = _copied(self.answers(component))
         component.warm_up("cpu", "float32")
         assert _same(first, self.answers(component)), "after a second warm_up it gives another answer."
+
+    @rule
+    def test_a_warm_one_needs_its_files_no_more(self) -> None:
+        """What it reads from its files, it has read after warm_up."""
+        component = self.make()
+        for folder in self._folders:
+            shutil.rmtree(folder)
+        self.answers(component)
 
     @rule
     def test_bfloat16_changes_no_type(self) -> None:

@@ -5,6 +5,7 @@ from calumma.interfaces.decoder import Decoder, DecoderCapability, Packed, State
 from calumma.interfaces.embedder import Embedder, Vectors, normalised
 from calumma.interfaces.finisher import Finisher
 from calumma.interfaces.image_tokenizer import ImageTokenizer
+from calumma.interfaces.labels import Labels
 from calumma.interfaces.noise import Noise
 from calumma.interfaces.retriever import Entries, Hits, Query, Retriever, RetrieverCapability, RetrieverMetric
 from calumma.interfaces.rule import Rule
@@ -25,6 +26,7 @@ __all__ = [
     "Finisher",
     "Hits",
     "ImageTokenizer",
+    "Labels",
     "Noise",
     "Options",
     "Packed",

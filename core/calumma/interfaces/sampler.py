@@ -55,4 +55,6 @@ class Sampler(Component, ABC):
             streams: stream -> R prompts; "conditional" and what the rules name. Equal prompts are prefilled once.
             constraints: R constraints, all of one modality.
             samples: R sample indexes, for the noise.
+
+        Raises ComponentError where a stream that a rule needs is missing, FailedError where rules leave nothing to draw.
         """

@@ -134,7 +134,10 @@ class Pipeline:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Nothing to close yet; remote retrievers will."""
+        """Lets go of what the retriever and its index hold open, such as a connection."""
+        self.retriever.close()
+        if self.bank is not None:
+            self.bank.close()
 
     def __repr__(self) -> str:
         return display.pipeline_text(self)

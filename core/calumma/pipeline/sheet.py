@@ -6,9 +6,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+
+from calumma.documents import Pixels
+from calumma.documents.printing import printable
+from calumma.interfaces import Retrieved
 
 if TYPE_CHECKING:
     from calumma.pipeline.result import Result
@@ -37,15 +42,37 @@ def contact_sheet(results: Sequence[Result], title: str = "") -> PIL.Image.Image
             _tile(sheet, draw, x, top + 28, result.source, "given", framed=True)
             x += TILE + GAP
         for one in result.retrieved:
-            image = one.document.image
-            pixels = None if image is None or image.pixels is None else PIL.Image.fromarray(image.pixels)
-            _tile(sheet, draw, x, top + 28, pixels, f"{one.document.text}  {one.score:.2f}", framed=True)
+            _tile(sheet, draw, x, top + 28, _picture(one), f"{one.document.text}  {one.score:.2f}", framed=True)
             x += TILE + GAP
         x = MARGIN + left * (TILE + GAP) + (2 * GAP if left else 0)
         for number, drawing in enumerate(result.images):
             _tile(sheet, draw, x, top + 28, drawing, f"drawn #{number}")
             x += TILE + GAP
     return sheet
+
+
+def hits_sheet(found: Sequence[Retrieved], title: str, asked: Pixels | None = None) -> Pixels:
+    """What a search found, best first, six a row, with scores; the picture that was asked by stands first. uint8 [H, W, 3]."""
+    tiles: list[tuple[PIL.Image.Image | None, str]] = []
+    if asked is not None:
+        tiles.append((PIL.Image.fromarray(asked), "asked"))
+    tiles += [(_picture(one), f"{one.score:.3f}  {one.document.text}") for one in found]
+    columns = min(6, max(1, len(tiles)))
+    rows = -(-len(tiles) // columns)
+    size = (max(420, 2 * MARGIN + columns * (TILE + GAP)), 2 * MARGIN + 44 + rows * (TILE + CAPTION + GAP))
+    sheet = PIL.Image.new("RGB", size, PAPER)
+    draw = PIL.ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), textwrap.shorten(printable(title), 80, placeholder="…"), INK, _font(18))
+    for i, (image, caption) in enumerate(tiles):
+        row, column = divmod(i, columns)
+        place = (MARGIN + column * (TILE + GAP), MARGIN + 44 + row * (TILE + CAPTION + GAP))
+        _tile(sheet, draw, *place, image, printable(caption), framed=True)
+    return np.asarray(sheet)
+
+
+def _picture(one: Retrieved) -> PIL.Image.Image | None:
+    image = one.document.image
+    return None if image is None or image.pixels is None else PIL.Image.fromarray(image.pixels)
 
 
 def _tile(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from calumma.documents import Layout
 from calumma.errors import ComponentError
-from calumma.interfaces import Component, Decoder, Embedder, ImageTokenizer, Retriever, TextTokenizer
+from calumma.interfaces import Component, Decoder, Embedder, ImageTokenizer, Retriever, Selection, TextTokenizer
 
 if TYPE_CHECKING:
     from calumma.bank import Bank
@@ -25,6 +25,13 @@ def check_wiring(slots: Mapping[str, Component], bank: Bank | None) -> Layout:
         )
     if retriever.accepts and bank is not None:
         bank.check_embedder(embedder)
+    selection = slots["selection"]
+    assert isinstance(selection, Selection)
+    if selection.filters and retriever.accepts and "filters" not in retriever.capabilities:
+        raise ComponentError(
+            f"The selection {selection.id} filters by metadata, and the retriever {retriever.id} cannot.",
+            "Leave its `where` out, or swap in a retriever that filters (`calumma plugins list` shows which).",
+        )
     decoder, text, image = slots["decoder"], slots["text_tokenizer"], slots["image_tokenizer"]
     assert isinstance(decoder, Decoder)
     assert isinstance(text, TextTokenizer)

@@ -16,5 +16,5 @@ def calumma_components() -> Iterator[ComponentSpec]:
         target="calumma_plugins.exact.flat:Flat",
         options="calumma_plugins.exact.options:FlatOptions",
         install="calumma",
-        capabilities={"deletes": True, "grows": True, "maps memory": True, "exact": True},
+        capabilities={"deletes": True, "filters": True, "grows": True, "maps memory": True, "exact": True},
     )

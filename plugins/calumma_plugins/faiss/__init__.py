@@ -17,6 +17,6 @@ def calumma_components() -> Iterator[ComponentSpec]:
         options="calumma_plugins.faiss.options:FaissOptions",
         requires=("faiss",),
         install="calumma[faiss]",
-        capabilities={"grows": True},
+        capabilities={"deletes": True, "filters": True, "grows": True, "maps memory": True},  # of Flat, the default
         links={"paper": "https://arxiv.org/abs/2401.08281", "project": "https://github.com/facebookresearch/faiss"},
     )

@@ -12,11 +12,11 @@ def calumma_components() -> Iterator[ComponentSpec]:
     yield ComponentSpec(
         kind="retriever",
         name="hnswlib/hnsw",
-        summary="Approximate search in a graph of neighbours: fast, grows, deletes.",
+        summary="Approximate search in a graph of neighbours: fast, grows, deletes, filters.",
         target="calumma_plugins.hnswlib.hnsw:HNSW",
         options="calumma_plugins.hnswlib.options:HNSWOptions",
         requires=("hnswlib",),
         install="calumma[hnswlib]",
-        capabilities={"deletes": True, "grows": True},
+        capabilities={"deletes": True, "filters": True, "grows": True},
         links={"paper": "https://arxiv.org/abs/1603.09320", "project": "https://github.com/nmslib/hnswlib"},
     )

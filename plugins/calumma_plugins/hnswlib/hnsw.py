@@ -11,16 +11,19 @@ from typing import Any, Self
 
 import hnswlib
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
 from calumma.documents import BoolArray, IntArray
 from calumma.errors import AssetError
-from calumma.interfaces import Entries, Hits, Query, Retriever, RetrieverCapability, Vectors
+from calumma.interfaces import Entries, Hits, Labels, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
 from calumma_plugins.hnswlib.checking import check_graph
 from calumma_plugins.hnswlib.options import HNSWOptions
 
 SEED = 100
+BLOCK = 4096
+PER_ROW = 5  # scoring one row costs as much as ef_search / PER_ROW steps through the graph, a call of Python each
 
 
 class HNSW(Retriever):
@@ -28,67 +31,77 @@ class HNSW(Retriever):
 
     Options = HNSWOptions
     options: HNSWOptions
-    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "filters", "grows"})
 
     def __init__(self, options: HNSWOptions) -> None:
         super().__init__(options)
-        self._keys: IntArray = np.zeros(0, np.int64)  # by label
-        self._live: BoolArray = np.zeros(0, np.bool_)
+        self._labels = Labels()
         self._index: Any = None
 
     @property
     def size(self) -> int:
-        return int(self._live.sum())
+        return self._labels.size
 
     @property
     def _dimension(self) -> int | None:
         return None if self._index is None else int(self._index.dim)
 
     def add(self, entries: Entries) -> None:
-        added, vectors = self.rows_of(entries, self._dimension, self._keys[self._live])
+        known = self._labels.known(np.asarray(entries.keys, np.int64))
+        added, vectors = self.rows_of(entries, self._dimension, known)
         if not len(added):
             return
-        start, end = len(self._keys), len(self._keys) + len(added)
+        start, end = len(self._labels), len(self._labels) + len(added)
         if self._index is None:
-            self._index = hnswlib.Index(space="ip", dim=vectors.shape[1])
-            self._index.init_index(end, M=self.options.M, ef_construction=self.options.ef_construction, random_seed=SEED)
+            index = self._new(vectors.shape[1])
+            index.init_index(end, M=self.options.M, ef_construction=self.options.ef_construction, random_seed=SEED)
+            index.set_ef(self.options.ef_search)
+            self._index = index
         elif end > self._index.get_max_elements():
-            self._index.resize_index(max(end, 2 * start))
-        self._index.add_items(vectors, np.arange(start, end), num_threads=1)
-        self._keys = np.concatenate([self._keys, added])
-        self._live = np.concatenate([self._live, np.ones(len(added), np.bool_)])
+            self._index.resize_index(max(end, start + start // 2))
+        self._index.add_items(vectors, np.arange(start, end), num_threads=self.options.build_threads)
+        self._labels.add(added)
 
     def remove(self, keys: IntArray) -> None:
-        for label in np.flatnonzero(np.isin(self._keys, keys) & self._live):
-            self._index.mark_deleted(int(label))
-            self._live[label] = False
+        labels = self._labels.find(keys)
+        for label in labels.tolist():
+            self._index.mark_deleted(label)
+        self._labels.remove(labels)
 
     def search(self, queries: Sequence[Query], k: int) -> Hits:
-        return Hits.of([self._best(query, k) for query in queries], k)
+        vectors = self.vectors_of(queries, self._dimension)
+        return self._labels.search(queries, vectors, k, self._nearest)
 
-    def _best(self, query: Query, k: int) -> tuple[IntArray, Vectors]:
-        vector = self.vector_of(query, self._dimension)
-        labels, scores = self._nearest(vector, min(k + len(query.exclude), self.size) if k > 0 else 0)
-        keys = self._keys[labels]
-        allowed = ~np.isin(keys, query.exclude)
-        return keys[allowed], scores[allowed]
+    def _nearest(self, vectors: Vectors, wanted: int, allowed: BoolArray | None) -> tuple[IntArray, npt.NDArray[np.float32]]:
+        """Labels and scores [Q, wanted]. Where the graph leads to fewer rows than there are, all of them are scored."""
+        if allowed is not None and int(allowed.sum()) ** 2 <= PER_ROW * len(allowed):
+            return self._exactly(vectors, wanted, allowed)
+        try:
+            if allowed is None:
+                labels, distances = self._index.knn_query(vectors, wanted, num_threads=self.options.search_threads or -1)
+            else:  # a thread of hnswlib's that waits for Python's lock helps nobody
+                labels, distances = self._index.knn_query(vectors, wanted, num_threads=1, filter=allowed.__getitem__)
+        except RuntimeError:  # fewer were found for one of them
+            if len(vectors) == 1:
+                return self._exactly(vectors, wanted, self._labels.live if allowed is None else allowed)
+            rows = [self._nearest(vectors[i : i + 1], wanted, allowed) for i in range(len(vectors))]
+            return np.concatenate([row for row, _ in rows]), np.concatenate([row for _, row in rows])
+        return labels.astype(np.int64), 1 - distances
 
-    def _nearest(self, vector: Vectors, wanted: int) -> tuple[IntArray, Vectors]:
-        """Labels and inner products. Where hnswlib's candidates are too few it fails: then ask it for all, then for fewer."""
-        ef = max(self.options.ef_search, wanted)
-        while wanted:
-            self._index.set_ef(ef)
-            try:
-                labels, distances = self._index.knn_query(vector[None], wanted, num_threads=1)
-            except RuntimeError:
-                ef, wanted = len(self._keys), wanted if ef < len(self._keys) else wanted // 2
-                continue
-            return labels[0].astype(np.int64), 1 - distances[0]
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    def _exactly(self, vectors: Vectors, wanted: int, allowed: BoolArray) -> tuple[IntArray, npt.NDArray[np.float32]]:
+        rows = np.flatnonzero(allowed)
+        scores = np.concatenate(
+            [
+                vectors @ np.asarray(self._index.get_items(rows[i : i + BLOCK]), np.float32).T
+                for i in range(0, len(rows), BLOCK)
+            ],
+            axis=1,
+        )
+        best = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
+        return rows[best], np.take_along_axis(scores, best, axis=1)
 
     def save(self, folder: Path) -> None:
-        np.save(folder / "keys.npy", self._keys)
-        np.save(folder / "live.npy", self._live)
+        self._labels.save(folder)
         if self._index is not None:
             np.save(folder / "dimension.npy", self._index.dim)
             self._index.save_index(str(folder / "index.hnsw"))
@@ -98,15 +111,17 @@ class HNSW(Retriever):
         assert isinstance(options, HNSWOptions)
         opened = cls(options)
         try:
-            keys, live = (np.array(open_memmap(folder / name, mode="r")) for name in ("keys.npy", "live.npy"))
-            if keys.dtype != np.int64 or live.dtype != np.bool_ or keys.ndim != 1 or keys.shape != live.shape:
-                raise ValueError("keys.npy and live.npy do not fit")
-            if len(keys):
+            labels = Labels.open(folder)
+            if len(labels):
                 dimension = int(open_memmap(folder / "dimension.npy", mode="r"))
-                check_graph(folder / "index.hnsw", dimension, live)
-                opened._index = hnswlib.Index(space="ip", dim=dimension)
-                opened._index.load_index(str(folder / "index.hnsw"), max_elements=len(keys))
+                check_graph(folder / "index.hnsw", dimension, labels.live)
+                opened._index = opened._new(dimension)
+                opened._index.load_index(str(folder / "index.hnsw"), max_elements=len(labels))
+                opened._index.set_ef(options.ef_search)
         except Exception as error:  # of a damaged header NumPy raises many kinds
             raise AssetError(f"{folder} holds no index of hnswlib/hnsw, or a damaged one.", "Build it again.") from error
-        opened._keys, opened._live = keys, live
+        opened._labels = labels
         return opened
+
+    def _new(self, dimension: int) -> Any:
+        return hnswlib.Index(space="ip", dim=dimension)

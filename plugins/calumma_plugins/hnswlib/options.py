@@ -13,7 +13,7 @@ class HNSWOptions(Options):
         ge=2,
         le=512,
         description="Neighbours that a vector keeps; more find more and take memory.",
-        json_schema_extra={"meaning": True},
+        json_schema_extra={"meaning": True, "tune": [16, 32, 48]},
     )
     ef_construction: int = Field(
         200,
@@ -27,5 +27,15 @@ class HNSWOptions(Options):
         ge=1,
         le=1_000_000,
         description="Candidates that a search keeps; more find more and take longer.",
-        json_schema_extra={"meaning": True, "search": True},
+        json_schema_extra={"meaning": True, "search": True, "tune": [32, 64, 128, 256, 512]},
+    )
+    build_threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Threads that add vectors. More than one build faster, and no two graphs alike.",
+        json_schema_extra={"meaning": True},
+    )
+    search_threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads that answer a batch of queries; none: as many as hnswlib takes."
     )

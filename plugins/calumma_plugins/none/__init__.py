@@ -16,5 +16,5 @@ def calumma_components() -> Iterator[ComponentSpec]:
         target="calumma_plugins.none.none:Nothing",
         options="calumma_plugins.none.options:NothingOptions",
         install="calumma",
-        capabilities={"deletes": True, "grows": True, "exact": True},
+        capabilities={"deletes": True, "filters": True, "grows": True, "exact": True},
     )

@@ -20,7 +20,7 @@ class Nothing(Retriever):
     Options = NothingOptions
     options: NothingOptions
     accepts: frozenset[str] = frozenset()
-    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "filters", "grows"})
     exact = True
 
     @property

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 TEXTS = ("a red apple, noto style", "a green apple", "the red mask")
 
 
 def tiny(folder: Path) -> dict[str, str]:
-    """Options of a tokenizer whose file, like many that are published, has a special token that must not count."""
-    write_bpe(folder / "tokenizer.json", TEXTS * 4)
-    return {"file": str(folder / "tokenizer.json")}
+    """Options of a tokenizer whose file, as many do, holds what must not count: an id around every text, a length for all."""
+    path = folder / "tokenizer.json"
+    write_bpe(path, TEXTS * 4)
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.post_processor = processors.BertProcessing(("<mask:0>", 0), ("<mask:0>", 0))
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8)
+    tokenizer.save(str(path))
+    return {"file": str(path)}
 
 
 def write_bpe(path: Path, texts: Iterable[str]) -> None:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from calumma.bank.sources.places import OUTSIDE, Names, UnusableError, content_of_file, inside, text_of
+from calumma.bank.sources.rows import BROKEN_LINE, Columns, json_object, make_item, take_text
 from calumma.bank.sources.source import Item, Skipped, Source
+from calumma.bank.sources.table import LINES, PARQUET
 from calumma.documents.pictures import MAX_FILE
 from calumma.errors import BankError
-from calumma.files import read_file, read_text
+from calumma.files import read_text
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-CAPTIONS = ("text", "caption")
 LISTS = ("metadata.jsonl", "metadata.csv")
 MAX_LIST = 2**32
 MAX_CAPTION = 2**20
+SHARD_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,30 @@ class ImageFolder(Source):
 
     A line of a list has `file_name` (beside the list, or below it), `text` or `caption`, perhaps `id`; its other values
     are metadata. A line with a text and no `file_name` is a text alone.
+
+    Args:
+        uncaptioned: take pictures without a caption too, as pictures alone.
+
+    Raises BankError: no such folder, or not one picture and no line in it.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, uncaptioned: bool = False) -> None:
         self.folder = Path(folder).expanduser().resolve()
-        self.name = str(self.folder)
+        self.name, self.columns = str(self.folder), Columns(uncaptioned=uncaptioned)
+        self.format = "A folder of pictures with captions."
         if not self.folder.is_dir():
             raise BankError(f"There is no folder {folder}.", "Give a folder of pictures with captions.")
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a folder has a list, a picture with its text beside it, or pictures and no tables that may speak of them."""
+        pictures = tables = False
+        for one in path.rglob("*"):
+            suffix = one.suffix.lower()
+            if one.name in LISTS or (suffix in SUFFIXES and one.with_suffix(".txt").is_file()):
+                return True
+            pictures, tables = pictures or suffix in SUFFIXES, tables or suffix in (PARQUET, *LINES)
+        return pictures and not tables
 
     def count(self) -> int:
         return len(self._rows)
@@ -53,27 +73,31 @@ class ImageFolder(Source):
         for row in self._rows:
             yield self._item(row)
 
+    def shards(self) -> Sequence[Source]:
+        return [self._of(self._rows[start : start + SHARD_ROWS]) for start in range(0, len(self._rows), SHARD_ROWS)]
+
+    def _of(self, rows: list[_Row]) -> ImageFolder:
+        shard = copy.copy(self)
+        shard._rows = rows
+        return shard
+
     def _item(self, row: _Row) -> Item | Skipped:
         if row.reason:
             return Skipped(row.name, row.reason)
         values = dict(row.values or {})
         try:
-            image = read_file(row.path, MAX_FILE) if row.path else None
-            text = _caption(values) if row.values is not None or row.path is None else self._beside(row.path)
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            return Skipped(row.name, f"unreadable: {reason}")
-        if not text:
-            return Skipped(row.name, "no caption")
-        given = values.pop("id", None)
-        metadata = {key: value for key, value in values.items() if value is not None}
-        return Item(row.name, text, image, None if given in (None, "") else str(given), metadata)
+            image = content_of_file(row.path, MAX_FILE) if row.path else None
+            listed = row.values is not None or row.path is None
+            text = take_text(values, self.columns) if listed else self._beside(row.path)
+        except UnusableError as error:
+            return error.skipped(row.name)
+        return make_item(row.name, text, image, values, self.columns)
 
-    def _beside(self, picture: Path) -> str:
-        path = picture.with_suffix(".txt").resolve()
+    def _beside(self, picture: Path | None) -> str:
+        path = picture.with_suffix(".txt").resolve() if picture else self.folder
         if not path.is_file() or not path.is_relative_to(self.folder):
             return ""
-        return read_text(path, MAX_CAPTION).strip()
+        return text_of(content_of_file(path, MAX_CAPTION))
 
     @cached_property
     def _rows(self) -> list[_Row]:
@@ -90,7 +114,9 @@ class ImageFolder(Source):
             raise BankError(
                 f"There are no pictures in {self.folder}.", f"Give a folder with {', '.join(sorted(SUFFIXES))} files."
             )
-        return sorted(rows, key=lambda row: row.name)  # stable: several lines of one picture stay in their order
+        rows.sort(key=lambda row: row.name)  # stable: several lines of one picture stay in their order
+        names = Names()
+        return [replace(row, name=names(row.name)) for row in rows]
 
     def _read_list(self, path: Path) -> Iterator[_Row]:
         where = path.relative_to(self.folder).as_posix()
@@ -100,13 +126,18 @@ class ImageFolder(Source):
             if path.suffix == ".csv":
                 lines = list(enumerate(csv.DictReader(io.StringIO(content, newline="")), start=2))
             else:
-                lines = [(number, _json(line)) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
+                lines = [(number, line) for number, line in enumerate(content.split("\n"), start=1) if line.strip()]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise BankError(f"Cannot read {path} ({error}).", "Write it as UTF-8, one document a line.") from error
-        for number, values in lines:
+        for number, line in lines:
             name = f"{where}:{number}"
-            if not isinstance(values, dict) or None in values:
-                yield _Row(name, reason="a line that cannot be read")
+            try:
+                values = line if isinstance(line, dict) else json_object(line)
+            except UnusableError as error:
+                yield _Row(name, reason=str(error))
+                continue
+            if None in values:  # a line of a CSV file with more cells than its head
+                yield _Row(name, reason=BROKEN_LINE)
             elif file_name := values.pop("file_name", None):
                 yield self._row(path.parent / str(file_name), path.parent, values)
             else:
@@ -117,27 +148,9 @@ class ImageFolder(Source):
             name = path.relative_to(self.folder).as_posix()
         except ValueError:
             name = str(path)
+        if not path.is_relative_to(base):
+            return _Row(name, reason=OUTSIDE)
         try:
-            resolved = path.resolve()
-            if not resolved.is_relative_to(self.folder) or not path.is_relative_to(base):
-                return _Row(name, reason="points outside of its folder")
-            if not resolved.is_file():
-                return _Row(name, reason="no such file")
-        except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL byte, or a link to itself
-            return _Row(name, reason="no such file")
-        return _Row(name, resolved, values)
-
-
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _caption(values: dict[str, Any]) -> str:
-    """The caption of a line, which is taken out of its values."""
-    for key in CAPTIONS:
-        if isinstance(values.get(key), str):
-            return str(values.pop(key)).strip()
-    return ""
+            return _Row(name, inside(self.folder, path), values)
+        except UnusableError as error:
+            return _Row(name, reason=str(error))

@@ -10,7 +10,7 @@ from typing import Any
 from calumma.interfaces import Vectors
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Item:
     """A document before it is embedded.
 
@@ -26,8 +26,8 @@ class Item:
     image: bytes | None = None
     id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    text_vector: Vectors | None = None
-    image_vector: Vectors | None = None
+    text_vector: Vectors | None = field(default=None, compare=False)
+    image_vector: Vectors | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,12 @@ class Source(ABC):
 
     Attributes:
         name: what people call it: the path that was given, absolute.
+        format: what it was recognised as, as a sentence.
         embedded: its items bring their vectors, by an encoder that whoever opened it must name.
     """
 
     name: str
+    format: str = ""
     embedded: bool = False
 
     @abstractmethod

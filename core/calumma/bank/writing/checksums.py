@@ -16,7 +16,7 @@ from pathlib import Path
 from calumma.files import read_file
 
 FOLDER = "_checksums"
-KEPT = ("data", "_versions", "_transactions", "_deletions", "_indices")  # the folders of Lance
+KEPT = ("data", "_versions", "_transactions", "_deletions", "_indices", "_reports")  # those of Lance, and our reports
 HINT = "_versions/latest_version_hint.json"  # the one file that Lance writes again
 MOST = 2**30
 
@@ -87,6 +87,20 @@ def record_rest(bank: Path, name: str) -> None:
     """Records every file that no record has yet. Raises DamagedRecord, OSError."""
     known = recorded(bank)
     record_files(bank, name, [file for file in files_of(bank) if file not in known])
+
+
+def hint_of(version: int) -> str:
+    """What Lance writes to its note of the newest version."""
+    return json.dumps({"version": version}, separators=(",", ":"))
+
+
+def mend_hint(bank: Path, version: int) -> None:
+    """Writes the note of the newest version, where a writer was killed before it did. Raises OSError."""
+    hint = bank / HINT
+    if hint.exists() and hint.read_bytes() != hint_of(version).encode():
+        partial = hint.with_suffix(".part")
+        partial.write_text(hint_of(version), encoding="utf-8")
+        os.replace(partial, hint)
 
 
 def forget_gone(bank: Path) -> None:

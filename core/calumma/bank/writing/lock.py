@@ -45,6 +45,12 @@ def writer_lock(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def forget_lock(folder: Path) -> None:
+    """Takes the lock's files out of a folder that is about to move; whoever holds the lock keeps it."""
+    for name in (LOCK, HOLDER):
+        (folder / name).unlink(missing_ok=True)
+
+
 def _say(folder: Path, what: str) -> None:
     holder = {"what": what, "process": os.getpid(), "host": socket.gethostname(), "since": _now()}
     (folder / HOLDER).write_text(json.dumps(holder), encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from calumma.documents import CONDITIONAL, Constraint, IntArray, Modality
-from calumma.errors import ComponentError
+from calumma.errors import ComponentError, FailedError
 from calumma.interfaces import Decoder, Noise, Progress, Rule, Sampler
 
 
@@ -49,6 +49,8 @@ class GumbelSampler(Sampler):
                 for rule in rules:
                     logits[CONDITIONAL] = rule(logits, np.array([sample]), np.array([offset]))
                 scores = logits[CONDITIONAL][0].double().cpu().numpy() + noise.gumbel(sample, offset, len(allowed))
+                if not np.isfinite(scores.max()):
+                    raise FailedError("The rules left no id to draw, or scores that are not numbers.", "Check the rules.")
                 ids.append(int(allowed[scores.argmax()]))
             complete = tuple(one.allowed(len(ids), ids) is None for one, ids in zip(constraints, drawn, strict=True))
             rows = tuple(np.array(ids, np.int64) for ids in drawn)

@@ -1,0 +1,70 @@
+"""Makes a bank small again: fewer and fuller files, and no versions or indexes that nobody needs any more."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from calumma.bank.indexes import FOLDER as INDEXES
+from calumma.bank.opening import open_dataset, reading
+from calumma.bank.writing import checksums
+from calumma.bank.writing.changes import changing, recovered
+from calumma.bank.writing.journal import pending_change
+from calumma.errors import BankError
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What `compact` did: the bank's version, how many versions are left, and its size in bytes before and after."""
+
+    version: int
+    versions: int
+    before: int
+    after: int
+
+
+def compact(bank: str | Path, keep_days: float = 7.0) -> Compaction:
+    """Merges small files, drops removed rows, and forgets versions that are older than `keep_days`.
+
+    Version numbers, keys and ids stay. A reader of a version that is forgotten can read no more.
+
+    Raises BankError: there is no bank, another process writes to it, or a change of it was interrupted.
+    """
+    path = Path(bank).expanduser().absolute()
+    open_dataset(path, None)
+    with changing(path, "compact"):
+        recovered(path)
+        pending = pending_change(path)
+        if pending is not None:
+            raise BankError(
+                f"`bank {pending.verb}` of {pending.source or 'another source'} was interrupted in {path}.",
+                "Run it again first, or give it up with --discard.",
+            )
+        before = _size(path)
+        with reading(path.name):
+            dataset = open_dataset(path, None)
+            dataset.optimize.compact_files()
+            recovered(path)
+            dataset = open_dataset(path, None)
+            dataset.cleanup_old_versions(timedelta(days=keep_days), delete_unverified=True)
+            versions = [int(one["version"]) for one in dataset.versions()]
+        checksums.forget_gone(path)
+        _forget_indexes(path, versions)
+        return Compaction(int(dataset.version), len(versions), before, _size(path))
+
+
+def _forget_indexes(path: Path, versions: list[int]) -> None:
+    """Removes kept indexes of versions that are there no more, and what an interrupted writer of one left."""
+    folder = path / INDEXES
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for place in folder.iterdir():
+        _, _, version = place.name.rpartition("-v")
+        if place.name.startswith(".") or (version.isdigit() and int(version) not in versions):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _size(path: Path) -> int:
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file() and not one.is_symlink())

@@ -1,0 +1,44 @@
+"""The contract of retrievers over the engines that are not indexes of vectors in memory: words, ranks, a disk, a server."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from calumma.contracts import RetrieverContract
+
+
+class TestBM25(RetrieverContract):
+    component = "bm25/text"
+
+
+class TestBM25Plus(RetrieverContract):
+    component = "bm25/text"
+    options: ClassVar[dict[str, Any]] = {"method": "bm25+", "stopwords": "english"}
+
+
+class TestRRF(RetrieverContract):
+    component = "fusion/rrf"
+
+
+class TestRRFOfVectorsAndWords(RetrieverContract):
+    component = "fusion/rrf"
+    options: ClassVar[dict[str, Any]] = {"retrievers": ["exact/flat", "bm25/text"], "weights": [0.7, 0.3], "depth": 400}
+
+
+class TestLanceThatScans(RetrieverContract):
+    component = "lance/ivf"
+
+
+class TestLanceFlat(RetrieverContract):
+    component = "lance/ivf"
+    options: ClassVar[dict[str, Any]] = {"index": "IVF_FLAT", "index_from": 256, "num_partitions": 8, "nprobes": 5}
+
+
+class TestLanceIVF(RetrieverContract):
+    component = "lance/ivf"
+    options: ClassVar[dict[str, Any]] = {"index_from": 256, "num_partitions": 4, "num_sub_vectors": 8, "nprobes": 3}
+
+
+class TestLanceHNSW(RetrieverContract):
+    component = "lance/ivf"
+    options: ClassVar[dict[str, Any]] = {"index": "IVF_HNSW_SQ", "index_from": 256, "num_partitions": 4, "nprobes": 3}
