@@ -8,6 +8,7 @@ SECTIONS = {
     "Tutorial": ["tutorial/first-picture", "tutorial/first-swap", "tutorial/first-plugin", "tutorial/own-data"],
     "How to": [
         "how-to/own-pictures-to-a-bank",
+        "how-to/change-a-bank",
         "how-to/own-weights",
         "how-to/local-plugin-file",
         "how-to/publish-a-plugin",

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from calumma.bank import Bank, Item, Skipped, Source
+from calumma.bank.writing import changes, rows
 from calumma.interfaces import Vectors
 
 from .conftest import Words, WordsOptions, encoded, picture
@@ -72,10 +74,10 @@ class Listed(Source):
 
 def contents(bank: str | Path, version: int | None = None) -> dict[str, tuple[Any, ...]]:
     """Id -> text, picture, size, metadata and both vectors, of all documents; every id must be there once."""
-    rows = Bank.open(bank, version=version).dataset.to_table().to_pylist()
+    every = Bank.open(bank, version=version).dataset.to_table().to_pylist()
     columns = ("text", "image", "width", "height", "metadata")
-    found = {row["id"]: tuple(row[name] for name in columns) + tuple(map(_bytes, _vectors(row))) for row in rows}
-    assert len(found) == len(rows) == len({row["key"] for row in rows})
+    found = {row["id"]: tuple(row[name] for name in columns) + tuple(map(_bytes, _vectors(row))) for row in every}
+    assert len(found) == len(every) == len({row["key"] for row in every})
     return found
 
 
@@ -97,3 +99,10 @@ def _vectors(row: dict[str, Any]) -> tuple[Any, Any]:
 
 def _bytes(vector: list[float] | None) -> bytes | None:
     return None if vector is None else np.array(vector, np.float32).tobytes()
+
+
+def go_in_small_steps(monkeypatch: pytest.MonkeyPatch, window: int = 2, ahead: int = 1, fragment: int = 7) -> None:
+    """So few documents are looked up, decoded and written at once that an interruption meets every state of a change."""
+    monkeypatch.setattr(rows, "WINDOW", window)
+    monkeypatch.setattr(rows, "AHEAD", ahead)
+    monkeypatch.setattr(changes, "FRAGMENT_ROWS", fragment)

@@ -16,7 +16,7 @@ from calumma.bank.writing import changes
 from calumma.interfaces import Embedder
 
 from .conftest import words
-from .samples import Listed, contents, counting, item, items, keys
+from .samples import Listed, contents, counting, go_in_small_steps, item, items, keys
 
 BASE = range(0, 6)  # of the bank that is added to
 MORE = range(3, 30)
@@ -25,7 +25,7 @@ MORE = range(3, 30)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fragment each few documents, so that an interruption meets fragments, stashed vectors and neither."""
-    monkeypatch.setattr(changes, "FRAGMENT_ROWS", 7)
+    go_in_small_steps(monkeypatch)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_every_verb_is_offered_with_its_help_and_its_own_verbs(folder: Path, ask
     assert dict(line.split("\t") for line in lines)["infill"] == "Draw the inside of a box of a picture anew."
     assert found("calumma registry ", folder) == ["validate", "show", "schema"]
     assert {"list", "show", "new"} <= set(found("calumma plugins ", folder))
-    assert {"build", "search", "info"} == set(found("calumma bank ", folder))
+    assert {"build", "search", "info"} <= set(found("calumma bank ", folder))
 
 
 def test_fish_asks_by_the_exit_code_whether_there_is_anything(folder: Path, ask: Ask) -> None:

@@ -15,7 +15,7 @@ from calumma.contracts.samples.selection import BestSelection
 from calumma.contracts.samples.store import MemoryStore
 from calumma.documents import Document
 from calumma.errors import BankError
-from calumma.interfaces import Query
+from calumma.interfaces import Hits, Query
 
 from .breaking import assert_caught
 
@@ -39,6 +39,35 @@ class TestCM3LeonByText(SelectionContract):
 class TestCM3LeonWithoutCaps(SelectionContract):
     component = "selection/cm3leon"
     options: ClassVar[dict[str, Any]] = {"documents": 16, "score_cap": 1, "part_cap": 1, "diversity_cap": 1}
+
+
+class TestCM3LeonAtRandom(SelectionContract):
+    component = "selection/cm3leon"
+    options: ClassVar[dict[str, Any]] = {"choose": "random", "documents": 3, "per_query": 2, "query_dropout": 0.2}
+
+
+class TestCM3LeonThatFilters(SelectionContract):
+    component = "selection/cm3leon"
+    options: ClassVar[dict[str, Any]] = {"where": "style = 'noto'"}
+
+
+class TestMMR(SelectionContract):
+    component = "selection/mmr"
+    options: ClassVar[dict[str, Any]] = {"documents": 5}
+
+
+class TestMMRByDiversityAlone(SelectionContract):
+    component = "selection/mmr"
+    options: ClassVar[dict[str, Any]] = {"documents": 4, "balance": 0}
+
+
+class TestTop(SelectionContract):
+    component = "selection/top"
+
+
+class TestRandom(SelectionContract):
+    component = "selection/random"
+    options: ClassVar[dict[str, Any]] = {"documents": 4}
 
 
 class TestBestSelection(SelectionContract):
@@ -223,6 +252,66 @@ class Unmarked(BestSelection):
         return [one for one in super().select(*given) if one.score >= self.options.least]
 
 
+class CapsByScores(BestSelection):
+    def select(self, document, queries, hits, store, noise):
+        below = {
+            name: Hits.of([(one.keys[0], np.where(one.scores[0] > 0.9, -np.inf, one.scores[0]))], one.keys.shape[1])
+            for name, one in hits.items()
+        }
+        kept = {name: replace(one, counts=np.isfinite(one.scores).sum(axis=1)) for name, one in below.items()}
+        return super().select(document, queries, kept, store, noise)
+
+
+class DrawsByAGeneratorOfItsOwn(BestSelection):
+    def select(self, *given):
+        taken = BestSelection(BestSelection.Options(documents=16)).select(*given)
+        drawn = sorted(np.random.default_rng().permutation(len(taken))[: self.options.documents])
+        return [taken[place] for place in drawn]
+
+
+class Filtering(BestSelection):
+    class Options(BestSelection.Options):
+        where: str | None = Field(None, description="A condition.", json_schema_extra={"meaning": True})
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.filters = options.where is not None
+
+    def queries(self, document, noise):
+        return {name: replace(one, where=self.options.where) for name, one in super().queries(document, noise).items()}
+
+
+class TestFiltering(SelectionContract):
+    component = Filtering
+
+
+class ForgetsTheFilter(Filtering):
+    queries = BestSelection.queries
+
+
+class FiltersOneOfTwo(Filtering):
+    def queries(self, document, noise):
+        return {
+            name: one if name == "text" else replace(one, where=None) for name, one in super().queries(document, noise).items()
+        }
+
+
+class FiltersAndSaysNothing(Filtering):
+    def __init__(self, options):
+        super().__init__(options)
+        self.filters = False
+
+
+class SaysItFilters(BestSelection):
+    filters = True
+
+
+class FiltersByItsOwn(Filtering):
+    def queries(self, document, noise):
+        found = super().queries(document, noise)
+        return {name: replace(one, where=one.where and "n > 1") for name, one in found.items()}
+
+
 class NoCandidates(BestSelection):
     candidates = 0
 
@@ -261,6 +350,13 @@ CAUGHT = [
     (AsksByTheAnswer, "test_what_is_to_be_drawn_is_not_asked_by"),
     (Darkens, "test_documents_are_left_as_they_were"),
     (Unmarked, "test_unmarked_options_change_nothing"),
+    (CapsByScores, "test_scores_of_another_scale_change_nothing"),
+    (DrawsByAGeneratorOfItsOwn, "test_the_same_hits_give_the_same_choice"),
+    (ForgetsTheFilter, "test_every_query_carries_the_filter_and_filters_says_so"),
+    (FiltersOneOfTwo, "test_every_query_carries_the_filter_and_filters_says_so"),
+    (FiltersAndSaysNothing, "test_every_query_carries_the_filter_and_filters_says_so"),
+    (SaysItFilters, "test_every_query_carries_the_filter_and_filters_says_so"),
+    (FiltersByItsOwn, "test_every_query_carries_the_filter_and_filters_says_so"),
     (NoCandidates, "test_candidates_and_documents_are_obeyed"),
     (FailsOnNothing, "test_nothing_found_gives_nothing"),
 ]

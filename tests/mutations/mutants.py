@@ -1,15 +1,16 @@
 """Mechanical mutations of a source file: each changes one place of its syntax tree, as a slip of the hand would.
 
 Left alone are words for people (docstrings, what is raised or logged, descriptions, summaries, links), annotations, imports,
-and assertions about types.
+and assertions: `assert`, and the `strict=` of zip.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,14 @@ def mutants_of(root: Path, file: Path) -> list[Mutant]:
     return mutants
 
 
+def sample(mutants: Sequence[Mutant], size: int | None) -> list[Mutant]:
+    """`size` of the mutants, in their order: those whose names have the least hashes, so that few change when the code does."""
+    if size is None or size >= len(mutants):
+        return list(mutants)
+    least = sorted(hashlib.sha256(one.name.encode()).hexdigest() for one in mutants)[size - 1]
+    return [one for one in mutants if hashlib.sha256(one.name.encode()).hexdigest() <= least]
+
+
 def _places(node: ast.AST, scope: str, statement: str) -> Iterator[_Place]:
     for field, value in ast.iter_fields(node):
         children = value if isinstance(value, list) else [value]
@@ -120,9 +129,13 @@ def _left_alone(parent: ast.AST, field: str, child: ast.AST) -> bool:
         return True
     if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
         return True
-    if isinstance(child, ast.keyword) and child.arg in WORDS:
+    if isinstance(child, ast.keyword) and child.arg in (WORDS | {"strict"} if _is_zip(parent) else WORDS):
         return True
     return isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+
+
+def _is_zip(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip"
 
 
 def _heading(statement: ast.stmt) -> str:

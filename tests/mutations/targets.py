@@ -18,6 +18,12 @@ TARGETS = {
         "selection:TestCM3LeonThatForgetsWords",
         "selection:TestCM3LeonByText",
         "selection:TestCM3LeonWithoutCaps",
+        "selection:TestCM3LeonAtRandom",
+        "selection:TestCM3LeonThatFilters",
+        "selection:TestMMR",
+        "selection:TestMMRByDiversityAlone",
+        "selection:TestTop",
+        "selection:TestRandom",
     ],
     "sampling": [
         "rule:TestGuidance",
@@ -40,7 +46,7 @@ TARGETS = {
 OTHER_TESTS = {
     "exact": ["plugins/test_retrievers.py", "security/test_indexes.py"],
     "none": ["plugins/test_retrievers.py"],
-    "selection": ["plugins/test_selection.py"],
+    "selection": ["plugins/test_selection.py", "plugins/test_selection_others.py"],
     "sampling": ["decoding/test_rules.py", "decoding/test_sampler.py"],
     "hnswlib": ["plugins/test_retrievers.py", "security/test_indexes.py"],
     "faiss": ["plugins/test_retrievers.py", "security/test_indexes.py"],

@@ -79,7 +79,7 @@ def test_explanations_survive_when_the_page_is_written_anew() -> None:
     text = FILE.read_text(encoding="utf-8")
     page = read(text)["selection"]
     known = next(iter(page.why))
-    renewed = page.renewed([known, "selection/cm3leon.py f: `a` becomes `b`"], 100)
+    renewed = page.renewed([known, "selection/cm3leon.py f: `a` becomes `b`"], 100, 100)
     assert renewed.why[known] == page.why[known] != UNEXPLAINED
     assert renewed.unexplained == ["selection/cm3leon.py f: `a` becomes `b`"]
     assert (renewed.killed, renewed.share) == (98, 0.98)

@@ -6,9 +6,11 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import math
 import multiprocessing
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -26,14 +28,17 @@ from calumma.contracts import BrokenRule, Contract, rules_of
 
 from .mutants import Mutant
 
-SPARE = 10.0  # seconds that a mutant gets beyond three times what the unchanged plugin takes
+SPARE = 10.0  # seconds of a processor that a mutant gets beyond three times what the unchanged plugin takes
+PATIENCE = 300.0  # seconds by the clock, beyond ten times as long, for one that waits for ever
 MEMORY = 16 * 2**30
 OTHER_PROCESSES = {"test_listing_it_imports_no_library"}  # looks at the files on disk, where nothing is changed
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of a mutant: killed by a rule, by the time it took, by the end of its process, or "" where it survived."""
+    """What became of a mutant: killed by a rule, by the end of its process, which a loop without end is too, or "" where it
+    survived.
+    """
 
     mutant: Mutant
     killed_by: str
@@ -44,7 +49,8 @@ class Tried:
 class _Running:
     process: Any
     answer: Connection
-    mutant: Mutant
+    folder: str
+    mutant: Mutant | None
     begun: float = field(default_factory=time.monotonic)
 
 
@@ -93,82 +99,97 @@ def try_tests(plugin: str, mutants: Sequence[Mutant], files: Sequence[Path], wor
 def _tried(plugin: str, mutants: Sequence[Mutant], check: Callable[[], str], workers: int) -> Iterator[Tried]:
     """Runs `check` in a fork for each mutant; it gives the name of what failed."""
     begun = time.monotonic()
-    broken, modules = _unchanged(plugin, check)
+    broken, modules, seconds = _unchanged(plugin, check)
     if broken:
         raise RuntimeError(f"{plugin} as it is fails {broken}.")
-    limit = SPARE + 3 * (time.monotonic() - begun)
+    limit, patience = SPARE + 3 * seconds, PATIENCE + 10 * (time.monotonic() - begun)
     for name in modules:  # in this process, so that libraries are imported once, not in every fork
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     waiting, running = list(reversed(mutants)), list[_Running]()
     while waiting or running:
         while waiting and len(running) < workers:
-            running.append(_started(plugin, waiting.pop(), check))
+            running.append(_started(plugin, waiting.pop(), check, limit))
         wait([one.answer for one in running], timeout=1.0)
         for one in list(running):
-            killed_by = _ended(one, limit)
+            killed_by = _ended(one, patience)
             if killed_by is not None:
+                assert one.mutant is not None
                 running.remove(one)
                 yield Tried(one.mutant, killed_by, time.monotonic() - one.begun)
 
 
-def _unchanged(plugin: str, check: Callable[[], str]) -> tuple[str, list[str]]:
-    """What the plugin as it is fails, and the libraries that were imported; in a fork, where all else that it does stays."""
-    context = multiprocessing.get_context("fork")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(plugin, None, check, send), daemon=True)
-    process.start()
-    send.close()
+def _unchanged(plugin: str, check: Callable[[], str]) -> tuple[str, list[str], float]:
+    """What the plugin as it is fails, the libraries that were imported, and seconds of a processor.
+
+    It runs in a fork as well: what else it leaves behind, such as an architecture made known to a library, stays there.
+    """
+    one = _started(plugin, None, check, None)
     try:
-        broken, modules = receive.recv(), receive.recv()
+        return one.answer.recv(), one.answer.recv(), one.answer.recv()
     except EOFError:
-        return "by the end of its process", []
-    process.join()
-    return broken, [name for name in modules if not name.startswith(("calumma", "tests.", "__"))]
+        return "by the end of its process", [], 0.0
+    finally:
+        _end(one)
 
 
-def _started(plugin: str, mutant: Mutant, check: Callable[[], str]) -> _Running:
+def _started(plugin: str, mutant: Mutant | None, check: Callable[[], str], limit: float | None) -> _Running:
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(plugin, mutant, check, send), daemon=True)
+    folder = tempfile.mkdtemp(prefix="calumma-mutant-")
+    process = context.Process(target=_try, args=(plugin, mutant, check, folder, limit, send), daemon=True)
     process.start()
     send.close()
-    return _Running(process, receive, mutant)
+    return _Running(process, receive, folder, mutant)
 
 
-def _ended(one: _Running, limit: float) -> str | None:
+def _ended(one: _Running, patience: float) -> str | None:
     """None while it runs."""
     if one.answer.poll():
         try:
             answer = str(one.answer.recv())
         except EOFError:
             answer = "the end of the process"
-    elif time.monotonic() - one.begun > limit:
+    elif time.monotonic() - one.begun > patience:
         answer = "the time it took"
     else:
         return None
-    one.process.kill()
-    one.process.join()
-    one.answer.close()
+    _end(one)
     return answer
 
 
-def _try(plugin: str, mutant: Mutant | None, check: Callable[[], str], send: Connection) -> None:
-    """In the forked process: sends what failed, or "" where nothing did, and then the names of the modules that are loaded."""
+def _end(one: _Running) -> None:
+    one.process.kill()
+    one.process.join()
+    one.answer.close()
+    shutil.rmtree(one.folder, ignore_errors=True)
+
+
+def _try(
+    plugin: str, mutant: Mutant | None, check: Callable[[], str], folder: str, limit: float | None, send: Connection
+) -> None:
+    """In the forked process: sends what failed, or "" where nothing did; then the libraries that are loaded, and seconds.
+
+    Args:
+        limit: seconds of a processor after which the process ends; None for no limit.
+    """
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    with tempfile.TemporaryDirectory(prefix="calumma-mutant-") as folder:
-        tempfile.tempdir = folder
-        os.chdir(folder)
-        try:
-            _import(plugin, mutant)
-        except BaseException:
-            send.send("the import")
-        else:
-            send.send(check())
-        send.send(list(sys.modules))
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit)))
+    tempfile.tempdir = folder
+    os.chdir(folder)
+    try:
+        _import(plugin, mutant)
+    except BaseException:
+        send.send("the import")
+    else:
+        send.send(check())
+    if mutant is None:
+        send.send([name for name in sys.modules if not name.startswith(("calumma", "tests.", "__"))])
+        send.send(time.process_time())
 
 
 def _import(plugin: str, mutant: Mutant | None) -> None:

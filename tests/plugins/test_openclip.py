@@ -124,3 +124,38 @@ def test_a_header_that_is_not_open_clips_is_refused(tmp_path: Path, config: str)
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", {"config": config})
     with pytest.raises(AssetError, match="in the header of"):
         build(tmp_path / "w.safetensors")
+
+
+def test_the_fingerprint_covers_tag_activation_resolution_and_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(model: str = "ViT-B-32", pretrained: str = "laion2b_s34b_b79k") -> str:
+        return CLIP(CLIPOptions(model=model, pretrained=pretrained)).fingerprint()
+
+    known = named()
+    assert named() == known
+    others = [named(pretrained="openai"), named("ViT-B-32-quickgelu", "openai"), named("ViT-B-16")]
+    assert len({known, *others}) == 4
+    published = open_clip.get_pretrained_cfg("ViT-B-32", "laion2b_s34b_b79k")
+    for change in ({"mean": (0.5, 0.5, 0.5)}, {"quick_gelu": True}, {"interpolation": "bilinear"}):
+        with monkeypatch.context() as patch:
+            patch.setattr(open_clip, "get_pretrained_cfg", lambda *_, change=change: {**published, **change})
+            assert named() != known
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            open_clip, "get_pretrained_cfg", lambda *_: {**published, "hf_hub": "elsewhere/", "url": "https://example.org"}
+        )
+        assert named() == known
+
+
+def test_the_header_of_a_file_is_part_of_its_fingerprint(clip_file: Path, tmp_path: Path) -> None:
+    import json
+
+    from safetensors import safe_open
+
+    with safe_open(clip_file, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+    prints = {build(clip_file).fingerprint()}
+    for i, change in enumerate(({"mean": [0.3, 0.4, 0.5]}, {"interpolation": "bicubic"}, {"size": 24})):
+        changed = {**config, "preprocess_cfg": {**config["preprocess_cfg"], **change}}
+        save_file(load_file(clip_file), tmp_path / f"{i}.safetensors", {"config": json.dumps(changed)})
+        prints.add(build(tmp_path / f"{i}.safetensors").fingerprint())
+    assert len(prints) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -183,3 +184,87 @@ def test_nothing_found_gives_nothing() -> None:
 
 def test_how_many_to_ask_for_is_an_option() -> None:
     assert CM3LeonSelection(CM3LeonOptions(candidates=7)).candidates == 7
+
+
+def matched(keys: Sequence[int], scores: Sequence[float]) -> Hits:
+    """Hits of an engine that matches words: its own order, on a scale of its own."""
+    return Hits.of([(np.array(keys), np.array(scores, np.float32))], len(keys))
+
+
+def test_caps_look_at_inner_products_and_not_at_scores_of_a_text_match() -> None:
+    rows = np.stack([unit(1, 0.1, 0), unit(0.5, 1, 0), unit(0.5, 0, 1)])
+    store, query = Store(rows, rows), unit(1, 0, 0)
+    selection = CM3LeonSelection(CM3LeonOptions(documents=3, part_cap=1, diversity_cap=1))
+    for scores in ((31.0, 12.5, 7.0), (0.016, 0.0159, 0.0158)):
+        hits = matched([0, 1, 2], scores)
+        taken = selection.select(PROMPT, {"text": Query(vector=query)}, {"text": hits}, store, NOISE)
+        assert [(one.key, one.score) for one in taken] == [(2, np.float32(scores[2])), (1, np.float32(scores[1]))]
+
+
+def test_the_order_is_that_of_the_hits_whatever_the_vectors_say() -> None:
+    rows = np.stack([unit(1, 0.2), unit(1, 0.6), unit(1, 1.2)])
+    store, hits = Store(rows, rows), matched([2, 0, 1], [9, 5, 1])
+    selection = CM3LeonSelection(CM3LeonOptions(documents=3, **SELECT))
+    taken = selection.select(PROMPT, {"text": Query(vector=unit(1, 0))}, {"text": hits}, store, NOISE)
+    assert [one.key for one in taken] == [1, 0, 2]
+
+
+def test_a_query_without_a_vector_is_capped_by_diversity_alone() -> None:
+    rows = np.stack([unit(1, 0), unit(1, 0.01), unit(0, 1)])
+    selection = CM3LeonSelection(CM3LeonOptions(documents=3))
+    query = {"text": Query(text="a red apple")}
+    taken = selection.select(PROMPT, query, {"text": matched([0, 1, 2], [3, 2, 1])}, Store(rows, rows), NOISE)
+    assert [one.key for one in taken] == [2, 0]
+
+
+def spread(number: int) -> tuple[Store, np.ndarray, np.ndarray]:
+    """Documents far from one another: the first half nearer to a text query, the second to an image query."""
+    rows = np.eye(number + 2, dtype=np.float32)[2:].copy()
+    nearness = np.linspace(0.6, 0.4, number // 2)
+    rows[: number // 2, 0], rows[number // 2 :, 1] = nearness, nearness
+    rows = normalised(rows)
+    return Store(rows, rows), np.eye(number + 2, dtype=np.float32)[0], np.eye(number + 2, dtype=np.float32)[1]
+
+
+def test_two_by_the_text_and_two_by_the_picture() -> None:
+    store, text, image = spread(12)
+    taken = choose(store, text, image, documents=4, per_query=2)
+    assert [(one.key, one.query) for one in taken[::-1]] == [(0, "text"), (6, "image"), (1, "text"), (7, "image")]
+    assert [one.key for one in choose(store, text, documents=4, per_query=2)] == [1, 0]
+    assert [one.key for one in choose(store, text, documents=4)] == [3, 2, 1, 0]
+
+
+def test_a_limit_per_query_counts_documents_of_one_modality_too() -> None:
+    store, text, _ = spread(12)
+    store.parts["image"][:3] = 0
+    assert [one.key for one in choose(store, text, documents=4, per_query=2)] == [4, 3]
+    store.parts["image"][[3, 4, *range(6, 12)]] = 0
+    assert [one.key for one in choose(store, text, documents=4, per_query=2)] == [0, 5]
+
+
+def test_training_draws_three_of_the_four_each_set_as_often_as_the_others() -> None:
+    store, text, image = spread(12)
+    queries = {"text": Query(vector=text), "image": Query(vector=image)}
+    hits = {"text": store.hits(text), "image": store.hits(image)}
+    selection = CM3LeonSelection(CM3LeonOptions(documents=3, per_query=2, choose="random"))
+    drawn = Counter(
+        tuple(one.key for one in selection.select(PROMPT, queries, hits, store, Noise(seed))) for seed in range(1000)
+    )
+    assert set(drawn) == {(1, 6, 0), (7, 6, 0), (7, 1, 0), (7, 1, 6)}
+    assert all(190 < count < 310 for count in drawn.values())
+
+
+def test_of_no_more_than_it_wants_it_draws_all() -> None:
+    store, text, _ = spread(4)
+    assert len(choose(store, text, documents=3, choose="random")) == 3
+    assert [one.key for one in choose(store, text, documents=5, choose="random")] == [3, 2, 1, 0]
+    assert choose(store, text, documents=0, choose="random") == []
+
+
+def test_a_filter_goes_with_every_query() -> None:
+    both = Document((Text("make it blue"), Image(PIXELS), Hole("image", (2, 2))))
+    selection = CM3LeonSelection(CM3LeonOptions(where="style = 'noto'", query_dropout=0.5))
+    assert selection.filters
+    assert [query.where for query in selection.queries(both, NOISE).values()] == ["style = 'noto'"] * 2
+    assert not CM3LeonSelection(CM3LeonOptions()).filters
+    assert {query.where for query in CM3LeonSelection(CM3LeonOptions()).queries(both, NOISE).values()} == {None}

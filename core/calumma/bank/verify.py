@@ -57,9 +57,10 @@ def verify(bank: str | Path, version: int | None = None, progress: bool | None =
     path = Path(bank).expanduser().absolute()
     if not (path / "_versions").is_dir():
         raise BankError(f"There is no bank at {path}.", "Build one: calumma bank build SOURCE --out BANK")
-    with suppress(BankError, OSError, checksums.DamagedRecord), writer_lock(path, "bank verify"):
-        if checksums.recorded(path):  # else an older Calumma wrote it, and nobody knows what its files were
-            recovered(path)
+    with suppress(BankError, OSError, checksums.DamagedRecord):
+        if _was_killed(path):
+            with writer_lock(path, "bank verify"):
+                recovered(path)
     damage: list[str] = []
     files, unrecorded = _compare(path, damage, progress)
     documents = number = 0
@@ -74,6 +75,12 @@ def verify(bank: str | Path, version: int | None = None, progress: bool | None =
         if place.is_dir() and not place.name.startswith("."):
             damage += [f"The index {place.name} is damaged: {name}." for name in damaged_files(place)]
     return Verdict(number, documents, files, damage, unrecorded)
+
+
+def _was_killed(path: Path) -> bool:
+    """Whether a writer that keeps checksums could not record all that it committed."""
+    known = checksums.recorded(path)  # none: an older Calumma wrote it, and nobody knows what its files were
+    return bool(known) and any(file not in known for file in checksums.files_of(path))
 
 
 def _compare(path: Path, damage: list[str], progress: bool | None) -> tuple[int, list[str]]:

@@ -1,4 +1,4 @@
-"""The contract of retrievers: how they answer (SearchRules), how they grow and shrink, and what they keep on disk."""
+"""The contract of retrievers: how they answer (in the files beside), how they grow and shrink, what they keep on disk."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from calumma.contracts.changes import changed, marked
 from calumma.contracts.contract import rule
-from calumma.contracts.retriever_search import K, SearchRules
+from calumma.contracts.retriever_abilities import AbilityRules
+from calumma.contracts.retriever_data import DataRules
+from calumma.contracts.retriever_filters import FilterRules
+from calumma.contracts.retriever_questions import QuestionRules
+from calumma.contracts.retriever_search import K
 from calumma.contracts.rows import Rows, found
 from calumma.errors import AssetError, CalummaError, ComponentError, InputError
-from calumma.interfaces import Entries, Retriever, RetrieverCapability
+from calumma.interfaces import Entries, Retriever
 
 
-class RetrieverContract(SearchRules):
+class RetrieverContract(FilterRules, DataRules, QuestionRules, AbilityRules):
     """What a retriever keeps.
 
     Attributes:

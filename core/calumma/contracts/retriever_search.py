@@ -1,10 +1,9 @@
-"""What a retriever promises about answers: the right keys, the right scores, the right order, whatever else is asked."""
+"""What a retriever promises about answers: the right keys, the right scores, the right order."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,8 +11,7 @@ import numpy as np
 from calumma.contracts.contract import Contract, rule
 from calumma.contracts.rows import EXTREMES, Rows, found, make_rows
 from calumma.documents import IntArray
-from calumma.errors import ComponentError, InputError
-from calumma.interfaces import Entries, Hits, Query, Retriever, Vectors
+from calumma.interfaces import Hits, Query, Retriever, Vectors
 
 K = 10
 
@@ -83,15 +81,18 @@ class SearchRules(Contract[Retriever]):
         assert within.all(), f"scores were {one.scores[~within][:3]} and are {other.scores[~within][:3]} {when}."
 
     def share(self, hits: Hits, rows: Rows, vectors: Vectors, without: IntArray | None = None) -> float:
-        """Mean share of the true best among the answers; what scores as well as the last of them counts too."""
-        k, shares = hits.keys.shape[1], []
+        """Mean share of the true best among the answers; what scores as well as the last of them counts too.
+
+        An engine that compresses vectors cannot tell apart what is closer than it rounds scores: `score_tolerance`.
+        """
+        k, shares, close = hits.keys.shape[1], [], max(1e-5, 2 * self.score_tolerance)
         place = {int(key): i for i, key in enumerate(rows.keys)}
         for i, vector in enumerate(vectors):
             _, best = rows.best(vector, k, without)
             scores = [
                 float(rows.vectors[place[key]].astype(np.float64) @ vector) for key in set(found(hits, i)) if key in place
             ]
-            shares.append(np.mean([*(s >= best[-1] - 1e-5 for s in scores), *[False] * (len(best) - len(scores))]))
+            shares.append(np.mean([*(s >= best[-1] - close for s in scores), *[False] * (len(best) - len(scores))]))
         return float(np.mean(shares))
 
     # --- answers ---
@@ -142,12 +143,12 @@ class SearchRules(Contract[Retriever]):
 
     @rule
     def test_scores_are_inner_products(self) -> None:
-        """Scores are the inner products of query and row (to `score_tolerance`), or the engine's own for words."""
+        """Scores are the inner products of query and row (to `score_tolerance`), or the engine's own where `metric` says so."""
         rows = self.sample()
         retriever = self.filled(rows)
         queries = self.asked(retriever)
         hits = retriever.search(queries, K)
-        if retriever.accepts != {"vector"}:
+        if retriever.accepts != {"vector"} or retriever.metric != "inner product":
             self.finds(retriever, rows, range(20), "by words")
             return
         place = {int(key): i for i, key in enumerate(rows.keys)}
@@ -247,101 +248,9 @@ class SearchRules(Contract[Retriever]):
         assert found(own) == [rows.keys[5]], f"with others excluded a row's own query found {found(own)}."
         nothing = retriever.search([rows.query(5, retriever.accepts, rows.keys)], 5)
         assert not nothing.counts.any(), f"with every key excluded it found {found(nothing)}."
-
-    # --- one search, and others ---
-
-    @rule
-    def test_queries_do_not_know_each_other(self) -> None:
-        """A query finds in a batch, in any order, what it finds alone; what one excludes another may find."""
-        rows = self.sample()
-        retriever = self.filled(rows)
-        queries = [*self.asked(retriever, 5), rows.query(0, retriever.accepts), rows.query(0, retriever.accepts, rows.keys[:3])]
-        alone = [retriever.search([query], K) for query in queries]
-        for order in (range(7), range(6, -1, -1), [6, 5, 6, 5]):
-            batch = retriever.search([queries[i] for i in order], K)
-            for row, i in enumerate(order):
-                one = Hits(batch.keys[row : row + 1], batch.scores[row : row + 1], batch.counts[row : row + 1])
-                self.same(alone[i], one, "in a batch")
-
-    @rule
-    def test_searching_changes_nothing(self) -> None:
-        """Searches leave nothing behind: whatever was asked before, the same question has the same answer."""
-        rows = self.sample()
-        retriever = self.filled(rows)
-        before, size = retriever.search(self.asked(retriever), 3), retriever.size
-        expected = Hits(before.keys.copy(), before.scores.copy(), before.counts.copy())
-        retriever.search(self.asked(retriever, 3), self.rows)
-        retriever.search(self.asked(retriever, 3, exclude=rows.keys[:200]), 5)
-        retriever.search(self.asked(retriever, 1), 1)
-        self.same(expected, before, "in the hits that were given out before other searches")
-        before.keys[:], before.scores[:], before.counts[:] = 7, 0, 0
-        self.same(expected, retriever.search(self.asked(retriever), 3), "after other searches")
-        assert retriever.size == size, f"size was {size} and is {retriever.size} after searches."
-
-    @rule
-    def test_what_is_given_is_not_changed(self) -> None:
-        """Arrays and texts that are added or asked with are left as they were."""
-        retriever, rows = self.make(), self.sample()
-        entries = rows.entries(retriever.accepts)
-        retriever.add(entries)
-        queries = self.asked(retriever, 4, exclude=rows.keys[5:9][::-1])
-        vectors = [None if query.vector is None else query.vector.copy() for query in queries]
-        retriever.search(queries, K)
-        assert np.array_equal(entries.keys, rows.keys), "`add` changed the keys."
-        assert np.array_equal(entries.vectors, rows.vectors), "`add` or `search` changed the vectors of the rows."
-        assert entries.texts is None or tuple(entries.texts) == rows.texts, "`add` changed the texts."
-        for query, vector in zip(queries, vectors, strict=True):
-            assert query.vector is None or np.array_equal(query.vector, np.asarray(vector)), (
-                "`search` changed the vector of a query."
-            )
-            assert np.array_equal(query.exclude, rows.keys[5:9][::-1]), "`search` changed `exclude`."
-
-    @rule
-    def test_what_was_given_may_change_later(self) -> None:
-        """The index keeps what was added: the caller's arrays and lists may be views, and may change afterwards."""
-        retriever, rows = self.make(), self.sample()
-        wide = np.zeros((len(rows), 2 * self.dimension), np.float32)
-        wide[:, ::2] = rows.vectors
-        keys, texts = np.repeat(rows.keys, 2), list(rows.texts)
-        retriever.add(Entries(keys[::2], wide[:, ::2], texts if "text" in retriever.accepts else None))
-        keys[:], wide[:], texts[:] = 3, 0, ["nothing"] * len(texts)
-        self.finds(retriever, rows, range(0, len(rows), 7), "after the caller's arrays changed")
-
-    @rule
-    def test_two_builds_agree(self) -> None:
-        """The same rows and options give the same answers, whatever the state of the global random generators."""
-        answers = []
-        for seed in (0, 1):
-            np.random.seed(seed)
-            random.seed(seed)
-            retriever = self.filled()
-            answers.append(retriever.search(self.asked(retriever), K))
-        self.same(answers[0], answers[1], "when built again")
-
-    # --- questions that it must refuse ---
-
-    @rule
-    def test_queries_that_lack_something_are_refused(self) -> None:
-        """A query without what `accepts` names raises InputError, and so does a vector of another dimension."""
-        retriever = self.filled()
-        assert retriever.accepts <= {"vector", "text"}, f"`accepts` is {sorted(retriever.accepts)}."
-        (query,) = self.asked(retriever, 1)
-        for need in sorted(retriever.accepts):
-            lacking = Query(None if need == "vector" else query.vector, None if need == "text" else query.text)
-            self.refused(partial(retriever.search, [lacking], 1), f"A query without its {need}", InputError)
-        if query.vector is not None:
-            for vector in (query.vector[:-1], np.append(query.vector, np.float32(0)), query.vector[None]):
-                wrong = Query(vector, query.text)
-                what = f"A vector of shape {vector.shape} in an index of dimension {self.dimension}"
-                self.refused(partial(retriever.search, [wrong], 1), what, InputError)
-        hits = retriever.search([query], 3)
-        assert bool(hits.counts.any()) == bool(retriever.accepts), f"it then found {found(hits)} where nothing is lacking."
-
-    @rule
-    def test_filters_are_never_ignored(self) -> None:
-        """A query with `where` raises ComponentError, unless there is the capability `filters`, or nothing is ever found."""
-        retriever = self.filled()
-        if retriever.accepts and "filters" not in retriever.capabilities:
-            (query,) = self.asked(retriever, 1)
-            where = Query(query.vector, query.text, where="licence = 'CC0'")
-            self.refused(lambda: retriever.search([where], 3), "A query with `where`", ComponentError)
+        if "filters" in retriever.capabilities:
+            both = replace(rows.query(5, retriever.accepts, rows.keys[5:7]), only=rows.keys[5:9])
+            left = found(retriever.search([both], 5))
+            assert not set(left) & set(rows.keys[5:7].tolist()), f"it returned {left}, allowed by a filter, but excluded too."
+            if "text" not in retriever.accepts:
+                assert set(left) == set(rows.keys[7:9].tolist()), f"of 4 allowed keys, 2 of them excluded, it found {left}."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import numpy.typing as npt
 
 from calumma.documents import IntArray
 from calumma.interfaces import Entries, Hits, Query, Vectors
@@ -13,6 +14,7 @@ from calumma.interfaces import Entries, Hits, Query, Vectors
 EXTREMES = (-(2**63), 2**63 - 1, -1, 0, 1, 2, 2**53, 2**53 + 1, -(2**53) - 1, 2**31, -(2**31) - 1, 2**62)
 COMMON = ("river", "stone", "candle", "window", "forest")
 LETTERS = "bdgklmnprtvz"
+CLUSTERS, SPREAD = 12, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,29 @@ def make_rows(n: int, dimension: int, seed: int = 0, first: int = 0) -> Rows:
     order = draw.permutation(n)
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return Rows(keys[order], unit[order], tuple(texts[i] for i in order))
+
+
+def make_clusters(n: int, dimension: int, seed: int = 0) -> tuple[Rows, Vectors]:
+    """Rows of length 1, nine in ten of them in clusters of nearly the same vectors, and queries float32 [40, dimension].
+
+    The largest of the clusters is many times the smallest; queries lie in clusters, beside rows, and nowhere in particular.
+    """
+    draw, rows = np.random.default_rng([seed, 7]), make_rows(n, dimension, seed)
+    shares = 1 / np.arange(1, CLUSTERS + 1)
+    centres = draw.normal(size=(CLUSTERS, dimension))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    alone = n // 10
+
+    def near(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return vectors + draw.normal(scale=SPREAD / np.sqrt(dimension), size=vectors.shape)
+
+    clustered = near(centres[draw.choice(CLUSTERS, n - alone, p=shares / shares.sum())])
+    vectors = np.concatenate([clustered, draw.normal(size=(alone, dimension))])[draw.permutation(n)]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    asked = [near(centres[draw.integers(0, CLUSTERS, 20)]), near(vectors[:10]), draw.normal(size=(10, dimension))]
+    queries = np.concatenate(asked)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    return Rows(rows.keys, vectors.astype(np.float32), rows.texts), queries.astype(np.float32)
 
 
 def found(hits: Hits, row: int = 0) -> list[int]:

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from calumma.contracts.contract import Contract, rule
+from calumma.contracts.samples.prompts import PIXELS, document_of, prompts
 from calumma.contracts.samples.store import MemoryStore
 from calumma.documents import Document, Hole, Image, Text
 from calumma.interfaces import Hits, Noise, Query, Retrieved, Selection, normalised
 
 DIMENSION, DOCUMENTS = 48, 24
 NAMES = ("text", "image")
-PIXELS = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
 T = TypeVar("T")
 
 
@@ -63,12 +63,21 @@ class SelectionContract(Contract[Selection]):
             texts[1::6], images[2::6] = 0, 0
             parts = [(i % 6 != 1, i % 6 != 2) for i in range(DOCUMENTS)]
         keys = np.array([-1, -(2**63), 2**63 - 1, 0, *draw.choice(10**12, DOCUMENTS - 4, replace=False)], np.int64)
-        documents = [_document(i, *has) for i, has in enumerate(parts)]
+        documents = [document_of(i, *has) for i, has in enumerate(parts)]
         prompt = Document((Text("a red apple"), Image(PIXELS), Hole("image", (4, 4))), id=own)
         vectors = dict(zip(NAMES, asked, strict=True))
         queries = {"text": Query(vector=vectors["text"], text="a red apple"), "image": Query(vectors["image"], image=PIXELS)}
         store = MemoryStore(keys, documents, texts, images)
         return Case(prompt, queries, {name: store.hits(vector, k) for name, vector in vectors.items()}, store)
+
+    def alike(self, seed: int = 0) -> Case:
+        """Documents that are all as near to the one query as the others, and to one another, to the last bit."""
+        case = self.case(seed, lacking=False).one("text")
+        rows = 0.75**0.5 * np.eye(DIMENSION, dtype=np.float32)[1 : 1 + DOCUMENTS]
+        rows[:, 0] = 0.5
+        store = MemoryStore(case.store.keys, case.store.documents(case.store.keys.tolist()), rows, rows)
+        asked = np.eye(DIMENSION, dtype=np.float32)[0]
+        return Case(case.document, {"text": Query(asked, "a red apple")}, {"text": store.hits(asked, DOCUMENTS)}, store)
 
     def _asks(self, selection: Selection, document: Document, seed: int) -> Mapping[str, object]:
         return self.asked(selection.queries(document, Noise(seed)))
@@ -108,7 +117,7 @@ class SelectionContract(Contract[Selection]):
     def test_queries_are_named_and_have_no_vectors(self) -> None:
         """Queries are named text and image, the one with words and the other with a picture, and neither has a vector yet."""
         selection, asks = self.make(), 0
-        for document in _prompts():
+        for document in prompts():
             for name, query in selection.queries(document, Noise(0)).items():
                 asks += 1
                 assert name in NAMES, f"it asks by {name!r}."
@@ -125,7 +134,7 @@ class SelectionContract(Contract[Selection]):
     def test_it_asks_by_what_the_document_says(self) -> None:
         """A text query has words of the document."""
         selection = self.make()
-        for document in _prompts():
+        for document in prompts():
             for seed in range(5):
                 query = selection.queries(document, Noise(seed)).get("text")
                 if query is not None:
@@ -160,10 +169,21 @@ class SelectionContract(Contract[Selection]):
             assert asked[0] == asked[1], "pixels under the mask are in a query."
 
     @rule
+    def test_every_query_carries_the_filter_and_filters_says_so(self) -> None:
+        """`filters` is true if every query carries a `where`, else none does; an option of that name is what they carry."""
+        wanted = [None, "style = 'noto'"] if "where" in self._options_class().model_fields else []
+        for selection, where in [(self.make(), ...), *((self.make(where=one), one) for one in wanted)]:
+            for document in prompts():
+                found = {name: query.where for name, query in selection.queries(document, Noise(0)).items()}
+                for name, one in found.items():
+                    assert selection.filters is (one is not None), f"filters is {selection.filters}, and {name} has {one!r}."
+                    assert where is ... or one == where, f"with the option where = {where!r} the {name} query has {one!r}."
+
+    @rule
     def test_the_same_document_asks_the_same(self) -> None:
         """Queries depend on the document and the noise alone: not on global random generators, nor on what was asked before."""
         selection = self.make()
-        for document in _prompts():
+        for document in prompts():
             for seed in (0, 7):
                 first, again = self.undisturbed(partial(self._asks, selection, document, seed))
                 fresh = self.asked(self.make().queries(document, Noise(seed)))
@@ -174,7 +194,7 @@ class SelectionContract(Contract[Selection]):
     def test_documents_are_left_as_they_were(self) -> None:
         """Asking by a document leaves its pixels as they were."""
         selection = self.make()
-        for document in _prompts():
+        for document in prompts():
             pictures = [part.pixels for part in document.parts if isinstance(part, Image) and part.pixels is not None]
             before = [pixels.copy() for pixels in pictures]
             selection.queries(document, Noise(0))
@@ -260,11 +280,19 @@ class SelectionContract(Contract[Selection]):
         """Of documents that score alike, the one with the smaller key is the better, and so nearer to the document."""
         selection = self.make()
         for seed in range(4):
-            case = self.case(seed, lacking=False).one("text")
-            hits = Hits.of([(case.store.keys, np.full(DOCUMENTS, 0.5, np.float32))], DOCUMENTS)
-            taken = replace(case, hits={"text": hits}).chosen(selection)
-            keys = [one.key for one in taken]
+            keys = [one.key for one in self.alike(seed).chosen(selection)]
             assert keys == sorted(keys, reverse=True), f"with equal scores it took {keys}."
+
+    @rule
+    def test_scores_of_another_scale_change_nothing(self) -> None:
+        """Scores of another scale, as text matches have, change nothing: hits give the order, vectors say what is too near."""
+        selection = self.make()
+        for case in self._cases(selection):
+            before = [(one.key, one.query) for one in case.chosen(selection)]
+            for scale in (16, 1 / 1024):  # powers of two round nothing
+                hits = {name: replace(one, scores=one.scores * np.float32(scale)) for name, one in case.hits.items()}
+                taken = [(one.key, one.query) for one in replace(case, hits=hits).chosen(selection)]
+                assert taken == before, f"with scores {scale} times as large it took {taken}, and else {before}."
 
     @rule
     def test_nothing_found_gives_nothing(self) -> None:
@@ -303,7 +331,7 @@ class SelectionContract(Contract[Selection]):
         selection = self.make()
         for change, other in self.unmarked(selection):
             assert other.candidates == selection.candidates, f"with {change} it asks for {other.candidates}."
-            for document in _prompts():
+            for document in prompts():
                 asked, before = (self._asks(one, document, 0) for one in (other, selection))
                 assert asked == before, f"with {change} it asks otherwise by {document.text!r}."
             for case in self._cases(selection):
@@ -341,25 +369,6 @@ class SelectionContract(Contract[Selection]):
                 assert np.array_equal(np.asarray(case.queries[name].vector), vectors[name]), "it changed a query's vector."
             for part, before in zip(parts, stored, strict=True):
                 assert np.array_equal(case.store.vectors(case.store.keys, part), before), f"it changed {part} vectors."
-
-
-def _document(number: int, text: bool, image: bool) -> Document:
-    parts: list[Text | Image] = [Text(f"document {number}")] if text else []
-    pixels = np.full((4, 4, 3), 10 * number, np.uint8)
-    return Document((*parts, *([Image(pixels)] if image else [])), id=f"d{number}")
-
-
-def _prompts() -> list[Document]:
-    """One document of each sort that is asked about."""
-    hole = Hole("image", (4, 4))
-    words = "a red apple on a blue plate, a photograph of a red apple"
-    return [
-        Document((Text(words), hole)),
-        Document((Image(PIXELS.copy()), Hole("text"))),
-        Document((Text("make it green"), Image(PIXELS.copy()), hole), id="d3", metadata={"licence": "CC0"}),
-        Document((Text("apple"), hole)),
-        Document((Text("one"), Image(PIXELS.copy()), Text("two  three"), Image(PIXELS[::-1].copy()), hole)),
-    ]
 
 
 def _padded(hits: Hits) -> Hits:

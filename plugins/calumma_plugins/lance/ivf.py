@@ -33,6 +33,7 @@ from calumma_plugins.lance.training import CODES, codebook, partitions
 
 ROWS, FILE = "rows.lance", "index.json"
 MAX_PARTITIONS = 4096
+CODEBOOK_ROWS = 32_768
 MAX_SEGMENTS = 8
 MAX_FRAGMENTS = 64
 DELETED_AT_ONCE = 10_000
@@ -77,9 +78,14 @@ class LanceIVF(Retriever):
     # --- growing and shrinking ---
 
     def train(self, vectors: Vectors, total: int) -> None:
-        self._expected = total
+        if self._size:
+            raise ComponentError("lance/ivf holds rows already.", "Train it before the first row is added.")
+        _, sample = self.rows_of(Entries(np.arange(len(vectors)), vectors), None, np.zeros(0, np.int64))
+        if not len(sample):
+            return
+        self._expected, self._dimension = total, sample.shape[1]
         if total >= self.options.index_from:
-            self._learn(np.asarray(vectors[: self.train_rows], np.float32), total)
+            self._learn(sample[: self.train_rows], total)
 
     def add(self, entries: Entries) -> None:
         keys, vectors = self.rows_of(entries, self._dimension, np.zeros(0, np.int64))
@@ -106,7 +112,7 @@ class LanceIVF(Retriever):
         with _writing():
             path = self._owned()
             for start in range(0, len(keys), DELETED_AT_ONCE):
-                self._rows.delete(f"key IN ({', '.join(map(str, keys[start : start + DELETED_AT_ONCE].tolist()))})")
+                self._rows.delete(_in_sql(keys[start : start + DELETED_AT_ONCE]))
             self._read(path)
         if self._known is not None:
             self._known.remove(keys)
@@ -148,7 +154,7 @@ class LanceIVF(Retriever):
         wanted = self.options.num_partitions or min(MAX_PARTITIONS, isqrt(total))
         self._centroids = partitions(sample, min(wanted, len(sample)))
         if self.options.index == "IVF_PQ" and len(sample) >= CODES:
-            self._codebook = codebook(sample, self._sub_vectors(sample.shape[1]))
+            self._codebook = codebook(sample[:CODEBOOK_ROWS], self._sub_vectors(sample.shape[1]))
 
     def _sample(self) -> Vectors:
         places = np.arange(self._size)
@@ -216,19 +222,22 @@ class LanceIVF(Retriever):
         wanted = min(wanted, self._size) if k > 0 else 0
         if wanted < 1:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        table = self._rows.to_table(
-            columns=["key", "_distance"], nearest=self._nearest(vector, wanted), filter=allowed, prefilter=True
-        )
+        table = self._asked(self._nearest(vector, wanted, enough=False), allowed)
+        if self._segments and len(table) < wanted:
+            table = self._asked(self._nearest(vector, wanted, enough=True), allowed)
         keys, scores = table["key"].to_numpy(), 1 - table["_distance"].to_numpy()
         kept = ~np.isin(keys, exclude)
         return keys[kept], scores[kept]
 
-    def _nearest(self, vector: Vectors, wanted: int) -> dict[str, Any]:
-        """Lance's words for a question: at least `nprobes` partitions, more where those do not hold enough."""
+    def _asked(self, nearest: dict[str, Any], allowed: Any) -> Any:
+        return self._rows.to_table(columns=["key", "_distance"], nearest=nearest, filter=allowed, prefilter=True)
+
+    def _nearest(self, vector: Vectors, wanted: int, enough: bool) -> dict[str, Any]:
+        """Lance's words for a question: of `nprobes` partitions, or of as many as hold enough."""
         asked: dict[str, Any] = {"column": "vector", "q": vector, "k": wanted, "metric": "dot"}
         if not self._segments:
             return asked
-        asked["minimum_nprobes"] = self.options.nprobes
+        asked["minimum_nprobes" if enough else "nprobes"] = self.options.nprobes
         if self.options.index != "IVF_FLAT":
             asked["refine_factor"] = self.options.refine_factor
         if self.options.index == "IVF_HNSW_SQ":
@@ -247,7 +256,7 @@ class LanceIVF(Retriever):
         told = {
             "index": self.options.index,
             "rows": self._size,
-            "dimension": self._dimension,
+            "dimension": self._dimension if self._path is not None else None,
             "segments": self._segments,
             "unindexed": self._unindexed,
         }
@@ -296,6 +305,14 @@ class LanceIVF(Retriever):
 
 def _among(keys: IntArray) -> Any:
     return pc.field("key").isin(pa.array(keys, pa.int64()))
+
+
+def _in_sql(keys: IntArray) -> str:
+    """The same in SQL, where the smallest integer cannot be written: it is minus a number that is too large."""
+    least = np.iinfo(np.int64).min
+    others = [str(key) for key in keys.tolist() if key != least]
+    terms = [f"key IN ({', '.join(others)})"] * bool(others) + [f"key = {least + 1} - 1"] * (len(others) < len(keys))
+    return " OR ".join(terms)
 
 
 @contextmanager

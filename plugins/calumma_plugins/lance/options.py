@@ -14,7 +14,7 @@ class LanceOptions(Options):
         "IVF_PQ",
         description="What a partition holds: product-quantised vectors (least to read), a graph of neighbours over 8-bit "
         "vectors, or the vectors themselves.",
-        json_schema_extra={"meaning": True},
+        json_schema_extra={"meaning": True, "tune": [{"value": one, "from": 4096} for one in ("IVF_PQ", "IVF_HNSW_SQ")]},
     )
     index_from: int = Field(
         4096,
@@ -42,21 +42,31 @@ class LanceOptions(Options):
         ge=1,
         le=65_536,
         description="Partitions that a search reads; more find more and take longer.",
-        json_schema_extra={"meaning": True, "search": True},
+        json_schema_extra={"meaning": True, "search": True, "tune": [{"value": one, "from": 4096} for one in (5, 20, 80)]},
     )
     refine_factor: int = Field(
         10,
         ge=1,
         le=1000,
         description="A search of compressed vectors reads this many times k whole vectors and scores those exactly.",
-        json_schema_extra={"meaning": True, "search": True},
+        json_schema_extra={
+            "meaning": True,
+            "search": True,
+            "tune": [{"value": one, "from": 4096} for one in (1, 10)],
+            "tune_where": {"index": "IVF_PQ"},
+        },
     )
     ef: int = Field(
         100,
         ge=1,
         le=100_000,
         description="Candidates that a search of IVF_HNSW_SQ keeps in each partition; more find more and take longer.",
-        json_schema_extra={"meaning": True, "search": True},
+        json_schema_extra={
+            "meaning": True,
+            "search": True,
+            "tune": [{"value": one, "from": 4096} for one in (100, 300)],
+            "tune_where": {"index": "HNSW"},
+        },
     )
     cache_mib: int = Field(
         512, ge=1, le=1_048_576, description="MiB of the index that may stay in memory; what is left out is read again."

@@ -39,6 +39,25 @@ class CLIP(Embedder):
         self._model: torch.nn.Module | None = None
         self._device: Device = "cpu"
 
+    def fingerprint(self) -> str:
+        """Of a file whose header has the architecture and the preprocessing, by its sha256; else those that the names mean too.
+
+        A name may come to mean something else with another version of open_clip: activation, resolution, normalisation.
+        """
+        named = super().fingerprint()
+        if self.config.name is None:
+            return named
+        meant = {"model": self.config.model, "preprocess": self.config.preprocess, "published": self._published()}
+        digest = hashlib.sha256(json.dumps([named, meant], sort_keys=True, default=str).encode()).hexdigest()
+        return f"{self.id}#{digest[:16]}"
+
+    def _published(self) -> dict[str, Any]:
+        """What open_clip says of the tag beside where its weights lie: mean, std, interpolation, activation."""
+        if self.options.pretrained is None:
+            return {}
+        found: dict[str, Any] = open_clip.get_pretrained_cfg(self.config.name, self.options.pretrained) or {}
+        return {name: value for name, value in found.items() if name not in ("url", "hf_hub")}
+
     def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
         if self._model is None:
             self._model = self._create().eval().requires_grad_(False)

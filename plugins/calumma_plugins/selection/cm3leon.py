@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,26 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from calumma.documents import Document
-from calumma.interfaces import DocumentStore, Hits, Noise, Query, Retrieved, Selection, Vectors
+from calumma.interfaces import DocumentStore, Hits, Noise, Query, Retrieved, Vectors
+from calumma_plugins.selection.asking import AskingSelection, Candidate, candidates_of, keys_of, products
 from calumma_plugins.selection.options import CM3LeonOptions
 
-DROPOUT = 11  # the purpose under which noise is drawn
+DROPOUT, CHOICE = 11, 12  # the purposes under which noise is drawn
 PARTS: tuple[Literal["text", "image"], ...] = ("text", "image")
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidate:
-    """A hit of the query `query`; `both`: it has text and image; `vector` is the document's."""
+class _Weighed:
+    """A hit below every cap; `both`: it has text and image; `vector` is the document's."""
 
-    key: int
-    score: float
-    query: str
+    candidate: Candidate
     both: bool
     vector: Vectors
 
 
-class CM3LeonSelection(Selection):
-    """Documents of both modalities before those of one, then the higher score; text and image queries take turns."""
+class CM3LeonSelection(AskingSelection):
+    """Documents of both modalities before those of one, then the earlier hit; text and image queries take turns."""
 
     Options = CM3LeonOptions
     options: CM3LeonOptions
@@ -38,66 +38,67 @@ class CM3LeonSelection(Selection):
         super().__init__(options)
         self.candidates = options.candidates
 
-    def queries(self, document: Document, noise: Noise) -> dict[str, Query]:
-        """By the texts, and by the first picture that has pixels; one that is partly masked is not asked by."""
-        asked: dict[str, Query] = {}
-        words = document.text.split()
-        if words and self.options.by != "image":
-            asked["text"] = Query(text=" ".join(self._dropped(words, noise)))
-        image = document.image
-        if image is not None and image.pixels is not None and image.masked is None and self.options.by != "text":
-            asked["image"] = Query(image=image.pixels)
-        return asked
-
-    def select(
-        self, document: Document, queries: Mapping[str, Query], hits: Mapping[str, Hits], store: DocumentStore, noise: Noise
-    ) -> list[Retrieved]:
-        """At most `documents`, the one taken first (the best) last."""
-        turns = [self._candidates(name, queries, hits[name], store) for name in queries if name in hits]
-        taken: list[tuple[Retrieved, Vectors]] = []
-        for both in (True, False):  # modality: first the documents with text and image
-            waiting = [iter([one for one in ranked if one.both is both]) for ranked in turns]
-            while waiting and len(taken) < self.options.documents:
-                ranked = waiting.pop(0)
-                found = next((one for one in ranked if self._differs(one, taken)), None)
-                if found is None:
-                    continue
-                (one,) = store.documents([found.key])
-                if document.id is not None and one.id == document.id:
-                    waiting.insert(0, ranked)  # its turn is not over
-                    continue
-                taken.append((Retrieved(one, found.key, found.score, found.query), found.vector))
-                waiting.append(ranked)
-        return [one for one, _ in reversed(taken)]
-
-    def _differs(self, candidate: _Candidate, taken: list[tuple[Retrieved, Vectors]]) -> bool:
-        products = np.array([candidate.vector @ vector for _, vector in taken], np.float32)
-        same = any(candidate.key == one.key for one, _ in taken)
-        return not same and not _above(products, self.options.diversity_cap).any()
-
-    def _candidates(self, name: str, queries: Mapping[str, Query], hits: Hits, store: DocumentStore) -> list[_Candidate]:
-        """Hits below every cap, best first."""
-        count = int(hits.counts[0])
-        if not count:
-            return []
-        keys, scores = hits.keys[0, :count], hits.scores[0, :count]
-        parts = {part: store.vectors(keys, part) for part in PARTS}
-        close = _above(scores, self.options.score_cap)
-        for part in PARTS:
-            query = queries.get(part)
-            if query is not None and query.vector is not None:
-                close |= _above(parts[part] @ query.vector, self.options.part_cap)
-        both = np.linalg.norm(parts["text"], axis=1) * np.linalg.norm(parts["image"], axis=1) > 0
-        documents = store.vectors(keys, "document")
-        order = np.lexsort((keys, -scores))
-        return [_Candidate(int(keys[i]), float(scores[i]), name, bool(both[i]), documents[i]) for i in order if not close[i]]
-
-    def _dropped(self, words: list[str], noise: Noise) -> list[str]:
+    def kept(self, words: list[str], noise: Noise) -> list[str]:
+        """All but those that query dropout takes; one always stays."""
         if not self.options.query_dropout:
             return words
         draws = noise.uniform(0, 0, len(words), DROPOUT)
         kept = [word for word, draw in zip(words, draws, strict=True) if draw >= self.options.query_dropout]
         return kept or [words[int(np.argmax(draws))]]
+
+    def select(
+        self, document: Document, queries: Mapping[str, Query], hits: Mapping[str, Hits], store: DocumentStore, noise: Noise
+    ) -> list[Retrieved]:
+        """At most `documents`, the one taken first (the best) last."""
+        turns = [self._weighed(name, queries, hits[name], store) for name in queries if name in hits]
+        at_random = self.options.choose == "random"
+        most = self.options.per_query * len(turns) if at_random else self.options.documents
+        taken: list[tuple[Retrieved, Vectors]] = []
+        by = Counter[str]()
+        for both in (True, False):  # modality: first the documents with text and image
+            waiting = [iter([one for one in ranked if one.both is both]) for ranked in turns]
+            while waiting and len(taken) < most:
+                ranked = waiting.pop(0)
+                found = next((one for one in ranked if self._differs(one, taken)), None)
+                if found is None or by[found.candidate.query] == self.options.per_query:
+                    continue
+                one = found.candidate.retrieved(document, store)
+                if one is None:
+                    waiting.insert(0, ranked)  # its turn is not over
+                    continue
+                by[one.query] += 1
+                taken.append((one, found.vector))
+                waiting.append(ranked)
+        places = self._drawn(len(taken), noise) if at_random else range(len(taken))
+        return [taken[place][0] for place in reversed(places)]
+
+    def _drawn(self, count: int, noise: Noise) -> list[int]:
+        """`documents` places of `count`, each set of them as likely as any other, in order."""
+        order = np.argsort(noise.uniform(0, 0, count, CHOICE))
+        return sorted(order[: self.options.documents].tolist())
+
+    def _differs(self, one: _Weighed, taken: list[tuple[Retrieved, Vectors]]) -> bool:
+        near = np.array([one.vector @ vector for _, vector in taken], np.float32)
+        same = any(one.candidate.key == other.key for other, _ in taken)
+        return not same and not _above(near, self.options.diversity_cap).any()
+
+    def _weighed(self, name: str, queries: Mapping[str, Query], hits: Hits, store: DocumentStore) -> list[_Weighed]:
+        """Hits below every cap, best first."""
+        candidates = candidates_of(name, hits)
+        if not candidates:
+            return []
+        keys, vector = keys_of(candidates), queries[name].vector
+        documents = store.vectors(keys, "document")
+        parts = {part: store.vectors(keys, part) for part in PARTS}
+        close = np.zeros(len(keys), bool)
+        if vector is not None:
+            close |= _above(products(documents, vector), self.options.score_cap)
+        for part in PARTS:
+            query = queries.get(part)
+            if query is not None and query.vector is not None:
+                close |= _above(parts[part] @ query.vector, self.options.part_cap)
+        both = np.linalg.norm(parts["text"], axis=1) * np.linalg.norm(parts["image"], axis=1) > 0
+        return [_Weighed(one, bool(both[i]), documents[i]) for i, one in enumerate(candidates) if not close[i]]
 
 
 def _above(values: Vectors, cap: float) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from calumma.bank.progress import progress_bar
 from calumma.bank.schema import BankInfo, EmbedderRecord, require, schema
 from calumma.bank.sources.source import Item, Skipped, Source
 from calumma.bank.writing import checksums
-from calumma.bank.writing.commit import commit_new, commit_rows, commit_without, fragment_files, is_committed
+from calumma.bank.writing.commit import commit_new, commit_rows, commit_without, fragment_files, is_committed, write_fragments
 from calumma.bank.writing.embedding import table_of
 from calumma.bank.writing.journal import FOLDER, Change, Journal, Verb, discard, has_work, pending_change
 from calumma.bank.writing.known import KnownIds
@@ -168,7 +168,9 @@ def recovered(bank: Path) -> None:
 
 
 def _record(bank: Path) -> None:
-    """Checksums of every file that has none yet; and Lance's note of the newest version, where a killed writer left the last."""
+    """Checksums of files that have none yet; and Lance's note of the newest version, where a killed writer left an older one."""
+    if checksums.is_forgetting(bank):
+        checksums.forget_gone(bank)
     known = checksums.recorded(bank)
     rest = [file for file in checksums.files_of(bank) if file not in known]
     if known and any(file.startswith("_versions/") for file in rest):
@@ -267,7 +269,7 @@ def embed(
         def flush() -> None:
             nonlocal tables, rows, size
             if rows:
-                write_fragments(path, pa.concat_tables(tables), rows, key - len(rows), journal, fresh)
+                _write(path, pa.concat_tables(tables), rows, key - len(rows), journal, fresh)
                 incoming.written(rows)
             tables, rows, size = [], [], 0
 
@@ -286,14 +288,11 @@ def embed(
         advance(incoming.read - read)
 
 
-def write_fragments(path: Path, table: Any, rows: Sequence[Row], key: int, journal: Journal, fresh: bool) -> None:
+def _write(path: Path, table: Any, rows: Sequence[Row], key: int, journal: Journal, fresh: bool) -> None:
     """Writes a table into the bank's folder, where it is part of no version yet, and notes it in the journal."""
-    lance = require("lance")
-    mode = "append" if not fresh else "overwrite" if (path / "_versions").exists() else "create"
-    written = lance.fragment.write_fragments(table, str(path), schema=table.schema, mode=mode)
     fragments = [
         (json.dumps(one.to_json()), {file: checksums.checksum_of(path / file) for file in fragment_files(one)})
-        for one in written
+        for one in write_fragments(path, table, fresh)
     ]
     journal.write(fragments, [row.noted(key + i) for i, row in enumerate(rows)])
 

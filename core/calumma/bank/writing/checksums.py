@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from calumma.bank.writing.whole import PART, write_whole
 from calumma.files import read_file
 
 FOLDER = "_checksums"
 KEPT = ("data", "_versions", "_transactions", "_deletions", "_indices", "_reports")  # those of Lance, and our reports
 HINT = "_versions/latest_version_hint.json"  # the one file that Lance writes again
+FORGETTING = "forgetting"
 MOST = 2**30
 
 
@@ -60,11 +60,7 @@ def record(bank: Path, name: str, sums: Mapping[str, Checksum]) -> None:
         return
     folder = bank / FOLDER
     folder.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
-        file.write(_dump({file: [one.size, one.sha256] for file, one in sums.items()}))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, folder / f"{name}.json")
+    write_whole(folder / f"{name}.json", _dump({file: [one.size, one.sha256] for file, one in sums.items()}))
 
 
 def recorded(bank: Path) -> dict[str, Checksum]:
@@ -83,10 +79,11 @@ def recorded(bank: Path) -> dict[str, Checksum]:
     return found
 
 
-def record_rest(bank: Path, name: str) -> None:
-    """Records every file that no record has yet. Raises DamagedRecord, OSError."""
-    known = recorded(bank)
-    record_files(bank, name, [file for file in files_of(bank) if file not in known])
+def record_rest(bank: Path, name: str, written: Mapping[str, Checksum] | None = None) -> None:
+    """Records every file that no record has yet, as it was written or else as it is. Raises DamagedRecord, OSError."""
+    known, sums = recorded(bank), written or {}
+    rest = [file for file in files_of(bank) if file not in known]
+    record(bank, name, {file: sums[file] if file in sums else checksum_of(bank / file) for file in rest})
 
 
 def hint_of(version: int) -> str:
@@ -98,9 +95,18 @@ def mend_hint(bank: Path, version: int) -> None:
     """Writes the note of the newest version, where a writer was killed before it did. Raises OSError."""
     hint = bank / HINT
     if hint.exists() and hint.read_bytes() != hint_of(version).encode():
-        partial = hint.with_suffix(".part")
-        partial.write_text(hint_of(version), encoding="utf-8")
-        os.replace(partial, hint)
+        write_whole(hint, hint_of(version).encode())
+
+
+def begin_forgetting(bank: Path) -> None:
+    """Before files are removed: that recorded ones are gone is no damage until `forget_gone` has ended. Raises OSError."""
+    (bank / FOLDER).mkdir(exist_ok=True)
+    write_whole(bank / FOLDER / FORGETTING, b"")
+
+
+def is_forgetting(bank: Path) -> bool:
+    """Whether files are being removed, or a writer was killed while it did that."""
+    return (bank / FOLDER / FORGETTING).is_file()
 
 
 def forget_gone(bank: Path) -> None:
@@ -109,9 +115,10 @@ def forget_gone(bank: Path) -> None:
     kept = {file: one for file, one in recorded(bank).items() if file in there}
     old = sorted((bank / FOLDER).glob("*.json"))
     record(bank, "all", kept)
-    for path in old:
+    for path in [*old, *(bank / FOLDER).glob(f"*{PART}")]:
         if path.name != "all.json":
             path.unlink()
+    (bank / FOLDER / FORGETTING).unlink(missing_ok=True)
 
 
 def _dump(files: Mapping[str, object]) -> bytes:

@@ -27,6 +27,17 @@ def fragment_files(fragment: Any) -> list[str]:
     return [f"data/{name}" for name in files]
 
 
+def write_fragments(path: Path, table: Any, fresh: bool) -> list[Any]:
+    """Writes a table into a bank's folder, where it is part of no version yet; gives the fragments' metadata.
+
+    Args:
+        fresh: it begins a new bank, whose columns are not those of the version that is there.
+    """
+    mode = "append" if not fresh else "overwrite" if (path / "_versions").exists() else "create"
+    written = require("lance").fragment.write_fragments(table, str(path), schema=table.schema, mode=mode)
+    return list(written)
+
+
 def commit_new(path: Path, journal: Journal, schema: Any, why_empty: str) -> int:
     """Commits the journal's fragments as all that the bank holds. Raises BankError where there is not one row."""
     lance = require("lance")
@@ -34,7 +45,7 @@ def commit_new(path: Path, journal: Journal, schema: Any, why_empty: str) -> int
     if not fragments:
         raise BankError(f"Not one document could be used: {why_empty}.", "Mend the source and build again.")
     operation = lance.LanceOperation.Overwrite(schema, fragments)
-    return _commit(path, journal.change, operation)
+    return _commit(path, journal, operation)
 
 
 def commit_rows(path: Path, journal: Journal, replaced: Sequence[int]) -> int:
@@ -45,12 +56,12 @@ def commit_rows(path: Path, journal: Journal, replaced: Sequence[int]) -> int:
     if not fragments:
         return int(dataset.version)
     if not replaced:
-        return _commit(path, journal.change, lance.LanceOperation.Append(fragments))
+        return _commit(path, journal, lance.LanceOperation.Append(fragments))
     gone, changed = _deleted(dataset, replaced)
     operation = lance.LanceOperation.Update(
         removed_fragment_ids=gone, updated_fragments=changed, new_fragments=fragments, update_mode="rewrite_rows"
     )
-    return _commit(path, journal.change, operation)
+    return _commit(path, journal, operation)
 
 
 def commit_without(path: Path, dataset: Any, keys: Sequence[int]) -> int:
@@ -74,14 +85,15 @@ def is_committed(path: Path, change: Change) -> bool:
     return False
 
 
-def _commit(path: Path, change: Change, operation: Any) -> int:
-    lance = require("lance")
+def _commit(path: Path, journal: Journal, operation: Any) -> int:
+    lance, change = require("lance"), journal.change
     there = (path / "_versions").exists()
     read = int(open_dataset(path, None).version) if there else 0
     again = there and is_committed(path, change)  # killed before the finished bank was moved to its place
     transaction = lance.Transaction(read, operation, uuid=str(uuid.uuid4()) if again else change.transaction)
     version = int(lance.LanceDataset.commit(str(path), transaction).version)
-    checksums.record_rest(path, change.transaction)
+    written = {file: sum for _, sums in journal.fragments() for file, sum in sums.items()}
+    checksums.record_rest(path, transaction.uuid, written)
     return version
 
 
@@ -115,12 +127,19 @@ def _current_fragments(path: Path, journal: Journal) -> Iterator[Any]:
     for told, sums in noted:
         fragment = lance.fragment.FragmentMetadata.from_json(json.dumps(told))
         for file in fragment_files(fragment):
-            if not (path / file).is_file() or (path / file).stat().st_size != sums[file].size:
+            if not _is_as_written(path / file, sums.get(file), read=journal.run > 1):
                 raise BankError(f"What was interrupted is damaged: {file}.", "Begin anew with --discard.")
         if every == journal.kept():
             yield fragment
             continue
         yield from _rewritten(path, fragment, journal)
+
+
+def _is_as_written(path: Path, sum: checksums.Checksum | None, read: bool) -> bool:
+    """Whether a file has its size, and, where it is read, its content."""
+    if sum is None or not path.is_file():
+        return False
+    return checksums.checksum_of(path) == sum if read else path.stat().st_size == sum.size
 
 
 def _rewritten(path: Path, fragment: Any, journal: Journal) -> Iterator[Any]:
@@ -133,5 +152,4 @@ def _rewritten(path: Path, fragment: Any, journal: Journal) -> Iterator[Any]:
         yield fragment
     elif kept.any():
         rest = table.filter(kept)
-        mode = "append" if (path / "_versions").exists() else "create"
-        yield from lance.fragment.write_fragments(rest, str(path), schema=rest.schema, mode=mode)
+        yield from write_fragments(path, rest, fresh=journal.change.verb == "build")

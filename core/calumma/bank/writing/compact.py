@@ -48,6 +48,7 @@ def compact(bank: str | Path, keep_days: float = 7.0) -> Compaction:
             dataset.optimize.compact_files()
             recovered(path)
             dataset = open_dataset(path, None)
+            checksums.begin_forgetting(path)
             dataset.cleanup_old_versions(timedelta(days=keep_days), delete_unverified=True)
             versions = [int(one["version"]) for one in dataset.versions()]
         checksums.forget_gone(path)

@@ -7,7 +7,6 @@ anybody, and a SQLite file with the finished fragments and the ids in them. Both
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import uuid
@@ -23,6 +22,7 @@ import pydantic
 
 from calumma.bank.trust import is_sealed, seal
 from calumma.bank.writing.checksums import Checksum
+from calumma.bank.writing.whole import write_whole
 from calumma.errors import BankError
 from calumma.files import read_text
 from calumma.interfaces import Vectors
@@ -105,9 +105,7 @@ class Journal:
         folder.mkdir(exist_ok=True)
         if not begun:
             told = asdict(change)
-            partial = folder / f".{CHANGE}"
-            partial.write_text(json.dumps({**told, "seal": seal(told)}), encoding="utf-8")
-            os.replace(partial, folder / CHANGE)
+            write_whole(folder / CHANGE, json.dumps({**told, "seal": seal(told)}).encode())
         self._rows = sqlite3.connect(folder / ROWS)
         self._rows.executescript(_SETTINGS + _TABLES)
         (last,) = self._rows.execute("SELECT max(run) FROM ids").fetchone()
@@ -230,7 +228,7 @@ def pending_change(bank: Path) -> Change | None:
         told = json.loads(read_text(path, _MOST))
         given = told.pop("seal", "")
         change = pydantic.TypeAdapter(Change).validate_python(told)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BankError(f"What was interrupted in {bank} cannot be read.", fix) from error
     if not is_sealed(asdict(change), given):
         raise BankError(f"Somebody else was changing the bank {bank} when they were interrupted.", fix)

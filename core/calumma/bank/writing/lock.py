@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from calumma.bank.schema import require
+from calumma.bank.writing.whole import write_whole
 from calumma.errors import BankError
 from calumma.files import read_text
 
@@ -53,7 +54,7 @@ def forget_lock(folder: Path) -> None:
 
 def _say(folder: Path, what: str) -> None:
     holder = {"what": what, "process": os.getpid(), "host": socket.gethostname(), "since": _now()}
-    (folder / HOLDER).write_text(json.dumps(holder), encoding="utf-8")
+    write_whole(folder / HOLDER, json.dumps(holder).encode())
 
 
 def _holder(folder: Path) -> str:

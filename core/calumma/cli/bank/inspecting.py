@@ -54,6 +54,6 @@ def verify_bank(bank: BankArgument, at: VersionOption = None, as_json: JsonOptio
                 f"{len(verdict.unrecorded)} files have no checksum (an older Calumma wrote them): only their form was checked."
             )
         state = "whole" if verdict.whole else "DAMAGED"
-        print(f"{path}: {state}; version {verdict.version}, {verdict.documents:,} documents, {verdict.files} files compared.")
+        print(f"{bank}: {state}; version {verdict.version}, {verdict.documents:,} documents, {verdict.files} files compared.")
     if not verdict.whole:
         sys.exit(1)

@@ -27,7 +27,7 @@ def compact_bank(
         print_json({"bank": str(path), **facts})
         return
     sizes = f"{done.before / 2**20:.1f} MiB, now {done.after / 2**20:.1f} MiB"
-    print(f"{path}: {sizes}; version {done.version}, {done.versions} kept.")
+    print(f"{bank}: {sizes}; version {done.version}, {done.versions} kept.")
 
 
 def export_bank(
@@ -50,4 +50,4 @@ def export_bank(
     if as_json:
         print_json({"out": str(path), "format": chosen, "documents": len(opened)})
     else:
-        print(f"{path}: {len(opened):,} documents as {chosen}.")
+        print(f"{out}: {len(opened):,} documents as {chosen}.")

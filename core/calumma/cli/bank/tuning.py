@@ -92,7 +92,7 @@ def _installed() -> tuple[list[Retriever], list[LeftOut]]:
     for spec in catalog.components("retriever"):
         status, reason = catalog.status(spec)
         if status != "available":
-            lacking.append(LeftOut(spec.name, "", f"it {reason}."))
+            lacking.append(LeftOut(spec.name, "", f"{reason}."))
         elif not spec.capabilities.get("remote"):
             try:
                 if searches_vectors(catalog.component_class(spec)):

@@ -73,7 +73,7 @@ def build_bank(
         if not opened.embedded:
             part.warm_up(device)
         report = build(opened, out, part, overwrite=overwrite, strict=strict, discard_pending=discard)
-    _tell(str(out), report, as_json)
+    _tell(str(out), out, report, as_json)
 
 
 def add_to_bank(
@@ -120,7 +120,7 @@ def remove_from_bank(
     if as_json:
         print_json({"bank": str(path), "removed": count, "version": version})
     else:
-        print(f"{path}: {count} removed; version {version}.")
+        print(f"{bank}: {count} removed; version {version}.")
 
 
 def _add(
@@ -134,17 +134,17 @@ def _add(
     if opened.embedded:
         raise InputError(f"{source} brings vectors; only `bank build` takes them over.", "Build a bank of it.")
     part = bank_embedder(Bank.open(path).info.embedder, device=device)
-    _tell(str(path), add(path, opened, part, replace=replace, strict=strict, discard_pending=discard), as_json)
+    _tell(bank, path, add(path, opened, part, replace=replace, strict=strict, discard_pending=discard), as_json)
 
 
-def _tell(bank: str, report: Report, as_json: bool) -> None:
+def _tell(bank: str, path: Path, report: Report, as_json: bool) -> None:
     if as_json:
         counts = {
             name: getattr(report, name) for name in ("read", "kept", "embedded", "resumed", "there", "replaced", "version")
         }
         skipped = [{"name": name, "reason": reason} for name, reason in report.skipped]
         listed = None if report.listed is None else str(report.listed)
-        print_json({"bank": bank, **counts, "skipped": skipped, "reasons": report.reasons, "report": listed})
+        print_json({"bank": str(path), **counts, "skipped": skipped, "reasons": report.reasons, "report": listed})
         return
     for name, reason in report.skipped[:SHOWN]:
         note(f"left out: {name}: {reason}")

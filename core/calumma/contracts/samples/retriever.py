@@ -11,13 +11,13 @@ import numpy as np
 
 from calumma.documents import IntArray
 from calumma.errors import AssetError, ComponentError, InputError
-from calumma.interfaces import Entries, Hits, Options, Query, Retriever, RetrieverCapability, Vectors
+from calumma.interfaces import Entries, Hits, Options, Query, Retriever, RetrieverCapability, RetrieverMetric, Vectors
 
 
 class DotRetriever(Retriever):
     """Looks at every vector."""
 
-    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "grows"})
+    capabilities: frozenset[RetrieverCapability] = frozenset({"deletes", "filters", "grows"})
     exact = True
 
     def __init__(self, options: Options) -> None:
@@ -47,11 +47,13 @@ class DotRetriever(Retriever):
         return Hits.of([self.answers(query) for query in queries], k)
 
     def answers(self, query: Query) -> tuple[IntArray, Vectors]:
-        """Keys and scores of all that the query does not exclude."""
+        """Keys and scores of all that the query allows."""
         vector = self.vector_of(query, self.dimension)
         allowed = ~np.isin(self.keys, query.exclude)
-        scores = np.array([row @ vector for row in self.vectors[allowed]], np.float32)
-        return self.keys[allowed], scores
+        if query.only is not None:
+            allowed &= np.isin(self.keys, query.only)
+        rows = self.vectors.reshape(-1, len(vector))[allowed]
+        return self.keys[allowed], (rows * vector).sum(axis=1)  # rows that are the same score the same
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "rows.npz", keys=self.keys, vectors=self.vectors)
@@ -71,6 +73,7 @@ class WordRetriever(Retriever):
     """Finds the texts that share words with the query; the score is how many. It neither grows nor deletes."""
 
     accepts: frozenset[str] = frozenset({"text"})
+    metric: RetrieverMetric = "bm25"  # of words that all weigh the same
     exact = True
 
     def __init__(self, options: Options) -> None:
