@@ -20,7 +20,7 @@ $(STAMP)-test: pyproject.toml plugins/starter/pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e plugins/starter -e '.[starter,test]'
 	@touch $(STAMP)-starter $@
 
-demo: $(STAMP)-starter  ## draw eight prompts, with and without retrieval
+demo: $(STAMP)-starter  ## draw ten prompts, with and without retrieval
 	$(BIN)/python examples/demo.py --out out/demo
 
 lint: $(STAMP)-test  ## style, types, and the floors

@@ -38,6 +38,7 @@ html_static_path = ["static"]
 html_css_files = ["calumma.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False  # LICENSE and NOTICE say it
 html_show_search_summary = False  # summaries are fetched, which a page opened from a file may not do
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#3f51b5", "color-brand-content": "#3f51b5"},

@@ -9,6 +9,7 @@ SECTIONS = {
     "How to": [
         "how-to/own-pictures-to-a-bank",
         "how-to/change-a-bank",
+        "how-to/tune-retrieval",
         "how-to/own-weights",
         "how-to/local-plugin-file",
         "how-to/publish-a-plugin",

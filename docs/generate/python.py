@@ -10,6 +10,7 @@ MODULES = {
     "calumma.extension.hookspecs": ("Hooks", []),
     "calumma.contracts": ("Contracts", []),
     "calumma.bank": ("Banks and their sources", ["ImageFolder", "Item", "Report", "Skipped", "Source", "add_tokens", "build"]),
+    "calumma.bank.tuning": ("Tuning retrieval", []),
     "calumma.errors": ("Errors", []),
 }
 

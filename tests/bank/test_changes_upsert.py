@@ -1,4 +1,4 @@
-"""Upserting: a document takes the place of the one with its id, under a new key, in one version; what is the same costs nothing."""
+"""Upserting: a document takes the place of the one with its id, under a new key, in one version; the same costs nothing."""
 
 from __future__ import annotations
 

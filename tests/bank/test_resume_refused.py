@@ -48,13 +48,15 @@ def resumed(place: Path, **more: object) -> None:
 @pytest.mark.parametrize("verb", ["another source", "a source without a name", "upsert", "overwrite"])
 def test_another_change_is_refused_and_told_what_was_interrupted(place: Path, verb: str) -> None:
     embedder, other = counting(), Listed(items(range(20, 22)), "/another/source")
+    same = Listed(items(range(6, 16)), "/the/source")
+    change = {
+        "another source": lambda: add(place, other, embedder),
+        "a source without a name": lambda: add(place, other.given, embedder),
+        "upsert": lambda: add(place, same, embedder, replace=True),
+        "overwrite": lambda: build(same, place, embedder, overwrite=True),
+    }[verb]
     with pytest.raises(BankError) as caught:
-        if verb == "overwrite":
-            build(other, place, embedder, overwrite=True)
-        else:
-            same = Listed(items(range(6, 16)), "/the/source")
-            source = {"another source": other, "a source without a name": other.given}.get(verb, same)
-            add(place, source, embedder, replace=verb == "upsert")
+        change()
     assert "`bank add` of /the/source was interrupted in" in caught.value.message
     assert "--discard" in caught.value.fix
     assert embedder.calls == 0
@@ -65,7 +67,7 @@ def test_another_embedder_is_refused_where_a_new_bank_was_interrupted(tmp_path: 
     with pytest.raises(RuntimeError):
         build(interrupted(), tmp_path / "new", words(), batch=2)
     other = counting("other")
-    with pytest.raises(BankError, match="`bank build` of /the/source by tests/words#.* was interrupted"):
+    with pytest.raises(BankError, match=r"`bank build` of /the/source by tests/words#.* was interrupted"):
         build(Listed(items(range(6, 16)), "/the/source"), tmp_path / "new", other)
     build(Listed(items(range(6, 8)), "/the/source"), tmp_path / "new", other, discard_pending=True)
     assert len(other.texts) == 2
@@ -223,9 +225,10 @@ def test_a_build_that_came_to_its_end_but_not_to_its_place_goes_there(tmp_path: 
     def refuse(place: Path, out: Path) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(changes, "_move", refuse)
-        build(source, out, words(), batch=2)
+        with pytest.raises(KeyboardInterrupt):
+            build(source, out, words(), batch=2)
     assert not out.exists()
     embedder = counting()
     report = build(source, out, embedder, batch=2)
@@ -235,16 +238,17 @@ def test_a_build_that_came_to_its_end_but_not_to_its_place_goes_there(tmp_path: 
     assert [one.name for one in tmp_path.iterdir()] == ["new"]
 
 
-def test_a_build_that_was_moved_but_not_cleared_is_a_bank_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_was_moved_but_not_cleared_is_a_bank_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, source = tmp_path / "new", Listed(items(range(6, 16)), "/the/source")
 
     def moved(place: Path, out: Path) -> None:
         place.rename(out)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(changes, "_move", moved)
-        build(source, out, words(), batch=2)
+        with pytest.raises(KeyboardInterrupt):
+            build(source, out, words(), batch=2)
     assert len(contents(out)) == 10
     assert verify(out).whole
     with pytest.raises(BankError, match="There is a bank at"):

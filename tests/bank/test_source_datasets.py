@@ -63,6 +63,11 @@ def test_splits_come_one_after_another_or_alone(tmp_path: Path, monkeypatch: pyt
         HFDataset(tmp_path, split="val")
 
 
+def test_a_split_without_rows_is_an_empty_shard(tmp_path: Path) -> None:
+    datasets.DatasetDict({"train": made(1), "test": made(1).select([])}).save_to_disk(tmp_path)
+    assert reasons(HFDataset(tmp_path)) == {"test": "an empty shard"}
+
+
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
     data = made(1).add_column("image_path", ["no", "file"]).add_column("key", ["k0", "k1"])
     data.save_to_disk(tmp_path)
@@ -151,13 +156,16 @@ def test_pictures_outside_of_the_folder_are_not_read(tmp_path: Path) -> None:
 def test_a_saved_data_set_that_is_damaged_says_so(tmp_path: Path) -> None:
     made(1).save_to_disk(tmp_path / "saved")
     state = (tmp_path / "saved" / "state.json").read_text()
-    for content in ("{", "[]", '{"_data_files": [{"filename": "gone.arrow"}]}', state):
+    for content in ("{", "[]", '{"_data_files": [{}]}', '{"_data_files": [{"filename": "gone.arrow"}]}', state):
         (tmp_path / "saved" / "state.json").write_text(content)
         if content == state:
             file = next((tmp_path / "saved").glob("*.arrow"))
             file.write_bytes(file.read_bytes()[:300])
         with pytest.raises(BankError, match="cannot be read"):
             HFDataset(tmp_path / "saved")
+    (tmp_path / "dataset_dict.json").write_text('{"splits": []}')
+    with pytest.raises(BankError, match="holds no split"):
+        HFDataset(tmp_path)
     with pytest.raises(BankError, match="no folder"):
         HFDataset(tmp_path / "gone")
 

@@ -231,9 +231,10 @@ def test_shards_are_row_groups_and_none_is_lost(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "SHARD_ROWS", shard)
         source = Table(folder)
-        every = items(source)
-        assert [one.text for one in every] == [f"{i} {j}" for i, size in enumerate(sizes) for j in range(size)]
-        assert source.count() == sum(sizes)
+        texts = [one.text if isinstance(one, Item) else f"{one.name}: {one.reason}" for one in found(source)]
+        expected = [[f"{i} {j}" for j in range(size)] or [f"{i}.parquet: an empty shard"] for i, size in enumerate(sizes)]
+        assert texts == [text for texts in expected for text in texts]
+        assert source.count() == len(texts)
         for one in source.shards():
             assert one.count() is not None
             assert (one.count() or 0) < shard + group
@@ -326,6 +327,9 @@ def test_files_that_cannot_be_read_are_left_out_and_the_others_are_read(tmp_path
 
 def test_where_there_is_no_table_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text\n")
+    (tmp_path / "empty.jsonl").write_text("\n\n")
+    assert reasons(Table(tmp_path)) == {"empty.jsonl": "an empty shard"}
+    (tmp_path / "empty.jsonl").unlink()
     for path in (tmp_path, tmp_path / "gone.jsonl", tmp_path / "a.csv"):
         with pytest.raises(BankError, match="no table"):
             Table(path)

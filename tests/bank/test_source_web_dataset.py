@@ -85,7 +85,7 @@ def test_what_is_missing_or_broken_is_left_out_with_a_reason(tmp_path: Path) -> 
     assert reasons(WebDataset(path)) == {
         "x.tar/no-text": "no caption",
         "x.tar/bad": "a text that is not UTF-8",
-        "x.tar/json": "a line that cannot be read",
+        "x.tar/json": "its json cannot be read",
         "x.tar/folder/README": "a member that is part of no sample",
         "x.tar/folder/._x.jpg": "a member that is part of no sample",
         "x.tar/id": "an id that is neither text nor a number",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from pydantic import ConfigDict, Field
 
 from calumma.contracts import ImageTokenizerContract
@@ -27,6 +29,26 @@ class TestBlocksOfAnotherSize(ImageTokenizerContract):
 
 class TestVQGAN(ImageTokenizerContract):
     component = "taming/vqgan"
+
+
+class TestGumbelVQGAN(ImageTokenizerContract):
+    """As CompVis publish them: a checkpoint of Lightning, with the training loss in it, and the YAML of the model."""
+
+    component = "taming/vqgan"
+
+    def small(self) -> dict[str, Any]:
+        from calumma_plugins.taming.config import VQGANConfig
+        from calumma_plugins.taming.example import TINY
+        from calumma_plugins.taming.vqgan import VQModel
+
+        folder = self.folder()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            state = VQModel(VQGANConfig.model_validate({**TINY, "quantizer": "gumbel"})).state_dict()
+        torch.save({"epoch": 1, "state_dict": {**state, "loss.logvar": torch.zeros(1)}}, folder / "last.ckpt")
+        model = {"target": "taming.models.vqgan.GumbelVQ", "params": {**TINY, "lossconfig": {"target": "a.Loss"}}}
+        (folder / "model.yaml").write_text(yaml.safe_dump({"model": model}), encoding="utf-8")
+        return {"weights": str(folder / "last.ckpt"), "config": str(folder / "model.yaml")}
 
 
 class TestStarterVQGAN(ImageTokenizerContract):

@@ -22,7 +22,11 @@ class TestRRF(RetrieverContract):
 
 class TestRRFOfVectorsAndWords(RetrieverContract):
     component = "fusion/rrf"
-    options: ClassVar[dict[str, Any]] = {"retrievers": ["exact/flat", "bm25/text"], "weights": [0.7, 0.3], "depth": 400}
+    options: ClassVar[dict[str, Any]] = {
+        "retrievers": ["exact/flat", "bm25/text"],
+        "weights": [0.3, 0.7],
+        "k_constant": 0,  # a row that is first by its words is first, though its vector be that of others too
+    }
 
 
 class TestLanceThatScans(RetrieverContract):
@@ -31,14 +35,27 @@ class TestLanceThatScans(RetrieverContract):
 
 class TestLanceFlat(RetrieverContract):
     component = "lance/ivf"
-    options: ClassVar[dict[str, Any]] = {"index": "IVF_FLAT", "index_from": 256, "num_partitions": 8, "nprobes": 5}
+    options: ClassVar[dict[str, Any]] = {"index": "IVF_FLAT", "index_from": 256, "num_partitions": 8, "nprobes": 6}
+    recall = 0.8
 
 
 class TestLanceIVF(RetrieverContract):
     component = "lance/ivf"
-    options: ClassVar[dict[str, Any]] = {"index_from": 256, "num_partitions": 4, "num_sub_vectors": 8, "nprobes": 3}
+    options: ClassVar[dict[str, Any]] = {"index_from": 256, "num_partitions": 8, "num_sub_vectors": 8, "nprobes": 6}
+    recall = 0.8
 
 
 class TestLanceHNSW(RetrieverContract):
     component = "lance/ivf"
-    options: ClassVar[dict[str, Any]] = {"index": "IVF_HNSW_SQ", "index_from": 256, "num_partitions": 4, "nprobes": 3}
+    options: ClassVar[dict[str, Any]] = {"index": "IVF_HNSW_SQ", "index_from": 256, "num_partitions": 8, "nprobes": 6}
+    recall = 0.8
+
+
+class TestMilvusLite(RetrieverContract):
+    component = "milvus/collection"
+
+
+class TestMilvusIVF(RetrieverContract):
+    component = "milvus/collection"
+    options: ClassVar[dict[str, Any]] = {"index": "IVF_FLAT", "nlist": 4, "nprobe": 3}
+    recall = 0.8

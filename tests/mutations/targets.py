@@ -39,7 +39,7 @@ TARGETS = {
     "faiss": ["retriever:TestFaissFlat", "retriever:TestFaissHNSW", "retriever:TestFaissIVF", "retriever:TestFaissCompressed"],
     "tokenizers": ["text_tokenizer:TestBPE"],
     "cm3leon": ["decoder:TestCM3Leon"],
-    "taming": ["image_tokenizer:TestVQGAN"],
+    "taming": ["image_tokenizer:TestVQGAN", "image_tokenizer:TestGumbelVQGAN"],
     "openclip": ["embedder:TestCLIP"],
 }
 
@@ -50,7 +50,7 @@ OTHER_TESTS = {
     "sampling": ["decoding/test_rules.py", "decoding/test_sampler.py"],
     "hnswlib": ["plugins/test_retrievers.py", "security/test_indexes.py"],
     "faiss": ["plugins/test_retrievers.py", "security/test_indexes.py"],
-    "tokenizers": ["plugins/test_tokenizers.py"],
+    "tokenizers": ["plugins/test_tokenizers.py", "plugins/test_tokenizer_files.py"],
     "cm3leon": ["decoding/test_decoder.py", "decoding/test_model.py", "security/test_weights.py"],
     "taming": ["plugins/test_taming.py", "security/test_weights.py"],
     "openclip": ["plugins/test_openclip.py", "security/test_weights.py"],

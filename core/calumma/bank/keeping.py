@@ -1,11 +1,13 @@
 """One kept index: its folder with a sealed manifest, checked before the engine is let near it (docs/decisions/0005).
 
-The manifest has the sha256 of every file, and what the file system says of it (size, times, inode). Where that is still the
-same, the contents are not read again, so that an index which is mapped into memory opens at once; `verify` reads them.
+The manifest has the sha256 of every file and of itself, and what the file system says of each file (size, times, inode). Where
+that is still the same, the contents are not read again, so that an index which is mapped into memory opens at once; `verify`
+reads them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +19,7 @@ import numpy as np
 
 from calumma.bank.trust import is_sealed, is_trusted, seal
 from calumma.documents import IntArray
-from calumma.files import read_text
+from calumma.files import read_file, read_text
 from calumma.interfaces import Retriever, sha256_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def open_kept(bank: Bank, retriever: Retriever, place: Path, version: int) -> tu
     """
     try:
         told = json.loads(read_text(place / MANIFEST, MAX_MANIFEST))
+        told.pop("sum", None)
         sealed = told.pop("seal", "")
         if not is_trusted(place) and not is_sealed(told, sealed):
             raise Unusable("it was not built by this user's Calumma, and an index can hold what crashes its engine, or worse")
@@ -64,7 +67,7 @@ def keep(bank: Bank, index: Retriever, place: Path) -> bool:
         index.save(temporary)
         np.save(temporary / KEYS, bank.keys)
         told: dict[str, Any] = {**_claims(bank, index, bank.version), "files": digests(temporary), "status": _status(temporary)}
-        (temporary / MANIFEST).write_text(json.dumps({**told, "seal": seal(told)}), encoding="utf-8")
+        (temporary / MANIFEST).write_bytes(_dump({**told, "seal": seal(told)}))
         temporary.chmod(0o755)
         if place.exists():
             os.rename(place, temporary / "damaged")  # goes with the temporary folder's old content below
@@ -84,19 +87,26 @@ def digests(place: Path) -> dict[str, str]:
 
 
 def damaged_files(place: Path) -> list[str]:
-    """The files of a kept index that are not what its manifest says. Reads all of them."""
+    """The files of a kept index that are not what its manifest says, whoever built it. Reads all of them."""
     try:
-        content = (place / MANIFEST).read_bytes()
+        content = read_file(place / MANIFEST, MAX_MANIFEST)
         told = json.loads(content)
-        if json.dumps(told).encode() != content:
-            return [MANIFEST]
-        sealed = told.pop("seal", "")
-        if not is_trusted(place) and not is_sealed(told, sealed):
-            return [MANIFEST]
+        if "sum" in told:
+            del told["sum"]
+            whole = _dump(told) == content
+        else:  # an older Calumma wrote it
+            whole = json.dumps(told).encode() == content
         there, written = digests(place), told["files"]
+        if not whole:
+            return [MANIFEST]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, Unusable):
         return [MANIFEST]
     return sorted(name for name in {*there, *written} if there.get(name) != written.get(name))
+
+
+def _dump(told: dict[str, Any]) -> bytes:
+    """The one way to write it, with a sum of its own, so that any other byte shows to those who cannot check the seal too."""
+    return json.dumps({**told, "sum": hashlib.sha256(json.dumps(told).encode()).hexdigest()}).encode()
 
 
 def _claims(bank: Bank, retriever: Retriever, version: int) -> dict[str, object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from calumma.bank.opening import open_dataset, reading
 from calumma.bank.progress import progress_bar
 from calumma.bank.schema import BankInfo, check_columns
 from calumma.bank.writing import checksums
-from calumma.bank.writing.changes import recovered
-from calumma.bank.writing.lock import writer_lock
 from calumma.errors import BankError
 from calumma.files import read_text
 
@@ -33,7 +30,8 @@ class Verdict:
         version: that was looked at. documents: in it.
         files: how many were read and compared with their checksums.
         damage: a sentence for each thing that is wrong; empty where the bank is whole.
-        unrecorded: files without a checksum (of a bank that an older Calumma wrote), of which only the form was checked.
+        unrecorded: files without a checksum, of which only the form was checked: an older Calumma wrote them, or a writer was
+            killed before it recorded them, which the next one does.
     """
 
     version: int
@@ -49,7 +47,7 @@ class Verdict:
 
 
 def verify(bank: str | Path, version: int | None = None, progress: bool | None = None) -> Verdict:
-    """Reads everything. Raises BankError only where there is no bank at all; damage is in the verdict.
+    """Reads everything and changes nothing. Raises BankError only where there is no bank at all; damage is in the verdict.
 
     Args:
         version: whose rows are read; None for the newest. The files of all versions are compared.
@@ -57,43 +55,30 @@ def verify(bank: str | Path, version: int | None = None, progress: bool | None =
     path = Path(bank).expanduser().absolute()
     if not (path / "_versions").is_dir():
         raise BankError(f"There is no bank at {path}.", "Build one: calumma bank build SOURCE --out BANK")
-    with suppress(BankError, OSError, checksums.DamagedRecord):
-        if _was_killed(path):
-            with writer_lock(path, "bank verify"):
-                recovered(path)
     damage: list[str] = []
     files, unrecorded = _compare(path, damage, progress)
     documents = number = 0
     try:
         dataset = open_dataset(path, version)
         number = int(dataset.version)
-        documents = _check_rows(path, dataset, damage)
+        if not damage:  # else Lance may stumble over what is known to be damaged
+            documents = _check_rows(path, dataset, damage)
     except BankError as error:
         damage.append(error.message)
-    _check_hint(path, damage)
+    if not any(name.startswith("_versions/") for name in unrecorded):  # else a writer was killed before it wrote the note
+        _check_hint(path, damage)
     for place in sorted((path / INDEXES).glob("*")) if not (path / INDEXES).is_symlink() else ():
         if place.is_dir() and not place.name.startswith("."):
             damage += [f"The index {place.name} is damaged: {name}." for name in damaged_files(place)]
     return Verdict(number, documents, files, damage, unrecorded)
 
 
-def _was_killed(path: Path) -> bool:
-    """Whether a writer that keeps checksums could not record all that it committed."""
-    known = checksums.recorded(path)  # none: an older Calumma wrote it, and nobody knows what its files were
-    return bool(known) and any(file not in known for file in checksums.files_of(path))
-
-
 def _compare(path: Path, damage: list[str], progress: bool | None) -> tuple[int, list[str]]:
     """Compares every file with its checksum; gives how many, and those that have none."""
-    try:
-        known = checksums.recorded(path)
-    except checksums.DamagedRecord as error:
-        damage.append(f"The record {error} is damaged.")
-        return 0, []
-    there = list(checksums.files_of(path))
+    needed, there, known = _needed(path, damage), list(checksums.files_of(path)), _recorded(path, damage)
     unrecorded = [name for name in there if name not in known]
-    needed = _needed(path, damage)
-    damage += [f"{name} is gone." for name in sorted(needed - set(there))]
+    expected = needed if checksums.is_forgetting(path) else needed | set(known)
+    wrong = dict.fromkeys(sorted(expected - set(there)), "is gone")
     compared = [name for name in there if name in known]
     with progress_bar(f"Reading {path.name}", len(compared), progress) as advance:
         for name in compared:
@@ -102,9 +87,22 @@ def _compare(path: Path, damage: list[str], progress: bool | None) -> tuple[int,
             except OSError:
                 same = False
             if not same:
-                damage.append(f"{name} is not what was written.")
+                wrong[name] = "is not what was written"
             advance(1)
-    return len(compared), [name for name in unrecorded if name in needed]
+    if wrong:  # unless `compact` has removed it meanwhile
+        still = _needed(path, []) | set(_recorded(path, []))
+        damage += [f"{name} {how}." for name, how in wrong.items() if name in still]
+    return len(compared), [name for name in unrecorded if name in needed or name.startswith("_reports/")]
+
+
+def _recorded(path: Path, damage: list[str]) -> dict[str, checksums.Checksum]:
+    try:
+        return checksums.recorded(path)
+    except checksums.DamagedRecord as error:
+        damage.append(f"The record {error} is damaged.")
+    except OSError as error:
+        damage.append(f"The records of {checksums.FOLDER} cannot be read: {error.strerror}.")
+    return {}
 
 
 def _needed(path: Path, damage: list[str]) -> set[str]:
@@ -150,7 +148,7 @@ def _wrong_rows(batch: Any, info: BankInfo) -> Iterator[str]:
         rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, info.dimension)
         lengths = np.linalg.norm(rows, axis=1)
         if not np.allclose(lengths, 1, atol=1e-3):
-            yield f"A {part.replace('_', ' ')} has not length 1."
+            yield f"{'A text' if part == 'text_vector' else 'An image'} vector has not length 1."
 
 
 def _check_hint(path: Path, damage: list[str]) -> None:

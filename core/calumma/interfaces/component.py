@@ -102,6 +102,7 @@ class Options(BaseModel):
     A field that changes what the component computes (not how fast, or where) is declared with
     `json_schema_extra={"meaning": True}`; it then enters the fingerprint. Assets always do, by their sha256.
     A field that is itself a component is typed `Part` and says its kind: `json_schema_extra={"kind": "retriever"}`.
+    A retriever's field that `calumma bank tune` may vary says which values are worth a try: `{"tune": [16, 32, 64]}`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)

@@ -157,11 +157,12 @@ class LanceIVF(Retriever):
             self._codebook = codebook(sample[:CODEBOOK_ROWS], self._sub_vectors(sample.shape[1]))
 
     def _sample(self) -> Vectors:
-        places = np.arange(self._size)
-        if self._size > self.train_rows:
-            places = np.sort(np.random.default_rng(SEED).choice(self._size, self.train_rows, replace=False))
+        """Some of the rows, in no order; the same each time."""
+        draw = np.random.default_rng(SEED)
+        places = np.sort(draw.permutation(self._size)[: self.train_rows])
         column = self._rows.take(places, columns=["vector"])["vector"].combine_chunks()
-        return np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(places), -1)
+        rows = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(places), -1)
+        return rows[draw.permutation(len(rows))]
 
     def _partitions(self) -> int:
         return len(self._centroids) if self._centroids is not None else min(MAX_PARTITIONS, isqrt(self._size))

@@ -24,9 +24,12 @@ class MilvusOptions(Options):
     database: str = Field(
         "default", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$", description="Database of the cluster that the collections are in."
     )
-    timeout: float = Field(30, ge=0.1, le=3600, description="Seconds to wait for an answer of the cluster.")
+    timeout: float = Field(30, ge=5, le=3600, description="Seconds to wait for an answer of the cluster.")
     index: Literal["AUTOINDEX", "FLAT", "HNSW", "IVF_FLAT"] = Field(
-        "AUTOINDEX", description="Milvus's index of the vectors; FLAT is exact.", json_schema_extra={"meaning": True}
+        "AUTOINDEX",
+        description="Milvus's index of the vectors. FLAT looks at all of them; AUTOINDEX leaves it to a cluster, and is FLAT in "
+        "Milvus Lite.",
+        json_schema_extra={"meaning": True, "tune": ["AUTOINDEX", "HNSW", "IVF_FLAT"]},
     )
     M: int = Field(
         32,
@@ -54,13 +57,13 @@ class MilvusOptions(Options):
         ge=1,
         le=16_384,
         description="Candidates that a search of HNSW keeps; more find more and take longer.",
-        json_schema_extra={"meaning": True, "search": True},
+        json_schema_extra={"meaning": True, "search": True, "tune": [64, 128, 256], "tune_where": {"index": "HNSW"}},
     )
     nprobe: int = Field(
         32,
         ge=1,
         le=65_536,
         description="Lists of IVF_FLAT that a search visits; more find more and take longer.",
-        json_schema_extra={"meaning": True, "search": True},
+        json_schema_extra={"meaning": True, "search": True, "tune": [8, 32, 128], "tune_where": {"index": "IVF_FLAT"}},
     )
     batch: int = Field(1000, ge=1, le=16_384, description="Rows that are sent to Milvus at once.")

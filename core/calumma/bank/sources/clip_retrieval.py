@@ -14,7 +14,7 @@ import numpy as np
 from calumma.bank.sources.arrow_rows import kept_columns
 from calumma.bank.sources.parquet import group_sizes, open_parquet, rows_of_group
 from calumma.bank.sources.parts import PartedSource
-from calumma.bank.sources.places import UnusableError, inside, picture_at, unreadable
+from calumma.bank.sources.places import EMPTY, UnusableError, inside, picture_at, unreadable
 from calumma.bank.sources.rows import Columns, metadata_of, take_id, take_text
 from calumma.bank.sources.source import Item, Skipped
 from calumma.errors import BankError
@@ -84,7 +84,7 @@ class ClipRetrieval(PartedSource[EmbeddingsPart]):
             yield Skipped(name, part.reason)
             return
         if not part.rows:
-            yield Skipped(name, "an empty shard")
+            yield Skipped(name, EMPTY)
         row = 0
         try:
             arrays = {kind: _array(part.files[kind]) for kind in FOLDERS if kind in part.files}

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 from calumma.bank.sources.arrow_rows import BATCH, kept_columns, rows_of
 from calumma.bank.sources.parts import PartedSource
-from calumma.bank.sources.places import OUTSIDE, UnusableError, content_of_file, inside, unreadable
+from calumma.bank.sources.places import EMPTY, OUTSIDE, UnusableError, content_of_file, inside, unreadable
 from calumma.bank.sources.rows import IMAGES, Columns, item_of_row
 from calumma.bank.sources.source import Item, Skipped
+from calumma.documents.printing import printable
 from calumma.errors import BankError, ComponentError
 
 BUILDERS = ("arrow", "csv", "imagefolder", "json", "parquet", "text")  # not `pandas`, which unpickles
@@ -84,47 +85,55 @@ class HFDataset(PartedSource[HFPart]):
         return saved or (path / "dataset_dict.json").is_file()
 
     def read(self, part: HFPart) -> Iterator[Item | Skipped]:
-        data = self._splits[part.split]
-        row = 0
+        data, name, row = self._splits[part.split], printable(part.split), 0
+        if part.rows is not None and not part.rows:
+            yield Skipped(name, EMPTY)
+            return
         if part.rows is not None:
             data, row = data.select(part.rows), part.rows.start
-        labels = {name: one.names for name, one in data.features.items() if _is(one, "ClassLabel")} if data.features else {}
+        labels = {column: one.names for column, one in data.features.items() if _is(one, "ClassLabel")} if data.features else {}
         try:
             for batch in _batches(data):
                 columns, _ = kept_columns(batch.schema, self.columns.images)
                 for values in rows_of(batch.select(columns), labels):
-                    yield item_of_row(f"{part.split}:{row}", values, self.columns, self.folder)
+                    yield item_of_row(f"{name}:{row}", values, self.columns, self.folder)
                     row += 1
         except UnusableError as error:
             end = "" if part.rows is None else f"-{part.rows.stop - 1}"
-            yield error.skipped(f"{part.split}:{row}{end}")
+            yield error.skipped(f"{name}:{row}{end}")
 
     def count(self) -> int | None:
-        known = [len(part.rows) for part in self.parts if part.rows is not None]
+        known = [max(1, len(part.rows)) for part in self.parts if part.rows is not None]
         return sum(known) if len(known) == len(self.parts) else None
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
-        """The data sets by split, open."""
+        """The data sets by split, open; None for one without rows, which `datasets` saves and then cannot load."""
         try:
             found = self._saved() if self.builder is None else self._built(self.builder)
         except UnusableError as error:
             raise BankError(f"{self.folder} cannot be read: {error}.", "Save it again, or name the builder=.") from error
-        return {name: data.with_format("arrow") for name, data in found.items()}
+        if not found:
+            raise BankError(f"{self.folder} holds no split.", "Save it again.")
+        return {name: None if data is None else data.with_format("arrow") for name, data in found.items()}
 
     def _saved(self) -> dict[str, Any]:
+        """What `save_to_disk` wrote, after a look at which files it names."""
         datasets = _datasets()
         splits = {self.folder.name: self.folder}
         if (self.folder / "dataset_dict.json").is_file():
             names = _json(self.folder / "dataset_dict.json").get("splits")
             splits = {str(name): self.folder / str(name) for name in names} if isinstance(names, list) else {}
-        for place in splits.values():
-            for one in ("dataset_info.json", "state.json"):
-                inside(self.folder, place / one)
-            for one in _json(place / "state.json").get("_data_files") or []:
-                inside(self.folder, place / str(one["filename"] if isinstance(one, Mapping) else one))
-        with _reading():
-            return {name: datasets.Dataset.load_from_disk(str(place)) for name, place in splits.items()}
+        found = dict[str, Any]()
+        for name, place in splits.items():
+            for file in ("dataset_info.json", "state.json"):
+                inside(self.folder, place / file)
+            files = _json(place / "state.json").get("_data_files")
+            for file in files if isinstance(files, list) else []:
+                inside(self.folder, place / str(file.get("filename", "") if isinstance(file, Mapping) else file))
+            with _reading():
+                found[name] = None if files == [] else datasets.Dataset.load_from_disk(str(place))
+        return found
 
     def _built(self, builder: str) -> dict[str, Any]:
         datasets = _datasets()
@@ -140,14 +149,15 @@ class HFDataset(PartedSource[HFPart]):
             datasets.config.HF_HUB_OFFLINE = online
 
     def _parts_of(self, split: str) -> list[HFPart]:
-        count = getattr(self._splits[split], "num_rows", None)
+        data = self._splits[split]
+        count = 0 if data is None else getattr(data, "num_rows", None)
         if count is None:
             return [HFPart(split, None)]
-        starts = range(0, count, SHARD_ROWS)
+        starts = range(0, max(1, count), SHARD_ROWS)
         return [HFPart(split, range(start, min(start + SHARD_ROWS, count))) for start in starts]
 
     def _checked(self, columns: Columns, id_column: str | None) -> Columns:
-        features = self._splits[self._chosen[0]].features if self._chosen else None
+        features = next((self._splits[name].features for name in self._chosen if self._splits[name] is not None), None)
         if features is None:
             return columns
         for name in (columns.text, columns.image, id_column):

@@ -12,6 +12,7 @@ from calumma.files import read_file
 
 OUTSIDE = "points outside of its folder"
 MISSING = "no such file"
+EMPTY = "an empty shard"
 
 
 class UnusableError(Exception):

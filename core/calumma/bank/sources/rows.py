@@ -44,14 +44,14 @@ class Columns:
         return IMAGES if self.image is None else (self.image,)
 
 
-def json_object(content: str | bytes) -> dict[str, Any]:
+def json_object(content: str | bytes, reason: str = BROKEN_LINE) -> dict[str, Any]:
     """An object as JSON. Raises UnusableError."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UnusableError(BROKEN_LINE) from error
+        raise UnusableError(reason) from error
     if not isinstance(values, dict):
-        raise UnusableError(BROKEN_LINE)
+        raise UnusableError(reason)
     return values
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from calumma.bank.sources.arrow_rows import kept_columns
 from calumma.bank.sources.parquet import group_sizes, open_parquet, rows_of_group
 from calumma.bank.sources.parts import PartedSource
-from calumma.bank.sources.places import FoundFile, UnusableError, files_below, unreadable
+from calumma.bank.sources.places import EMPTY, FoundFile, UnusableError, files_below, has_files, unreadable
 from calumma.bank.sources.rows import Columns, item_of_row, json_object
 from calumma.bank.sources.source import Item, Skipped, Source
+from calumma.documents.printing import printable
 from calumma.errors import BankError
 from calumma.files import open_file
 
@@ -60,7 +61,9 @@ class Table(PartedSource[TablePart]):
         place = Path(path).expanduser().resolve()
         self.name = str(place)
         self.columns = Columns(text_column, image_column, id_column or "id", uncaptioned)
-        alone = [FoundFile(place, place.name)] if place.suffix.lower() in (PARQUET, *LINES) and place.exists() else []
+        alone = (
+            [FoundFile(place, printable(place.name))] if place.suffix.lower() in (PARQUET, *LINES) and place.exists() else []
+        )
         files = files_below(place, PARQUET, *LINES) if place.is_dir() else alone
         if not files:
             fix = f"Give a {PARQUET}, {' or '.join(LINES)} file, or a folder of them."
@@ -74,7 +77,7 @@ class Table(PartedSource[TablePart]):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether a path is a table, or a folder of tables."""
-        return path.suffix.lower() in (PARQUET, *LINES) if path.is_file() else bool(files_below(path, PARQUET, *LINES))
+        return path.suffix.lower() in (PARQUET, *LINES) if path.is_file() else has_files(path, PARQUET, *LINES)
 
     def read(self, part: TablePart) -> Iterator[Item | Skipped]:
         try:
@@ -94,6 +97,8 @@ class Table(PartedSource[TablePart]):
         row = part.row
         with open_parquet(path) as table:
             sizes = group_sizes(table)
+            if not sum(sizes):
+                raise UnusableError(EMPTY)
             columns, _ = kept_columns(table.schema_arrow, self.columns.images)
             for group in range(len(sizes)) if part.groups is None else part.groups:
                 end = row + sizes[group]
@@ -106,6 +111,7 @@ class Table(PartedSource[TablePart]):
                 row = end
 
     def _lines(self, path: Path, name: str) -> Iterator[Item | Skipped]:
+        number = 0
         for number, line in _read_lines(path):
             where = f"{name}:{number}"
             if line is None:
@@ -115,6 +121,8 @@ class Table(PartedSource[TablePart]):
                 yield item_of_row(where, json_object(line), self.columns, path.parent)
             except UnusableError as error:
                 yield error.skipped(where)
+        if not number:
+            raise UnusableError(EMPTY)
 
     def _count(self, part: TablePart) -> int | None:
         if _kind(part.file) != "Parquet":
@@ -122,7 +130,7 @@ class Table(PartedSource[TablePart]):
         try:
             with open_parquet(part.file.usable()) as table:
                 sizes = group_sizes(table)
-                return sum(sizes if part.groups is None else sizes[part.groups.start : part.groups.stop])
+                return max(1, sum(sizes)) if part.groups is None else sum(sizes[part.groups.start : part.groups.stop])
         except UnusableError:
             return 1
 
@@ -135,7 +143,7 @@ class Table(PartedSource[TablePart]):
         except UnusableError:
             return [part]
         parts, start, row, size = list[TablePart](), 0, 0, 0
-        for group, rows in enumerate(sizes):
+        for group, rows in enumerate(sizes if sum(sizes) else ()):
             size += rows
             if size >= SHARD_ROWS or group == len(sizes) - 1:
                 parts.append(replace(part, groups=range(start, group + 1), row=row))

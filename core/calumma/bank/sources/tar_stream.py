@@ -44,7 +44,7 @@ def read_tar(path: Path, most: Callable[[str], int]) -> Iterator[Member]:
             size = os.fstat(file.fileno()).st_size
             if not size:
                 return
-            with tarfile.open(fileobj=file, mode="r|", bufsize=2**20, tarinfo=_Header) as archive:
+            with tarfile.open(fileobj=file, mode="r|", bufsize=2**16, tarinfo=_Header) as archive:
                 yield from _members(archive, size, most)
                 file.seek(archive.offset)
             end = file.read(tarfile.BLOCKSIZE)

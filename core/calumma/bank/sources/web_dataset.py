@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from calumma.bank.sources.parquet import group_sizes, open_parquet, rows_of_group
+from calumma.bank.sources.img2dataset import failed_rows, row_count
 from calumma.bank.sources.parts import PartedSource
 from calumma.bank.sources.places import (
+    EMPTY,
     MISSING,
     FoundFile,
     Names,
     UnusableError,
-    content_of_file,
     files_below,
     has_files,
     inside,
@@ -30,12 +29,12 @@ from calumma.bank.sources.rows import Columns, json_object, make_item, take_text
 from calumma.bank.sources.source import Item, Skipped
 from calumma.bank.sources.tar_stream import Member, read_tar
 from calumma.documents.pictures import MAX_FILE
+from calumma.documents.printing import printable
 from calumma.errors import BankError
 
 TAR, IMAGES = ".tar", frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"})
 MAX_TEXT = 2**20
 MAX_SHARDS = 1_000_000
-LISTED = 4096  # rows of img2dataset's list that are in memory at once
 _SAMPLE = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)\Z", re.DOTALL)  # a key, then everything after the first dot
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 
@@ -78,7 +77,8 @@ class WebDataset(PartedSource[FoundFile]):
             fix = "Give a .tar file, a folder of them, or a pattern such as shard-{000000..000010}.tar."
             raise BankError(f"There are no tar files at {path}.", fix)
         number = f"{len(self.parts)} tar file{'s' * (len(self.parts) > 1)}"
-        self.format = f"img2dataset's output, {number}." if self._of_img2dataset() else f"A webdataset of {number}."
+        counted = row_count(self.parts[0].path) is not None
+        self.format = f"img2dataset's output, {number}." if counted else f"A webdataset of {number}."
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -100,18 +100,18 @@ class WebDataset(PartedSource[FoundFile]):
             empty = False
             yield failed
         if empty:
-            yield Skipped(part.name, "an empty shard")
+            yield Skipped(part.name, EMPTY)
 
     def count(self) -> int | None:
         """As img2dataset counted; None without its files."""
-        counts = [1 if part.reason else _stats(part) for part in self.parts]
+        counts = [1 if part.reason else row_count(part.path) for part in self.parts]
         return None if any(count is None for count in counts) else sum(count or 0 for count in counts)
 
     def _item(self, name: str, sample: _Sample) -> Item | Skipped:
         if sample.reason:
             return Skipped(name, sample.reason)
         try:
-            values = json_object(sample.files["json"]) if "json" in sample.files else {}
+            values = json_object(sample.files["json"], "its json cannot be read") if "json" in sample.files else {}
             text = text_of(sample.files["txt"]) if "txt" in sample.files and self.columns.text is None else ""
         except UnusableError as error:
             return error.skipped(name)
@@ -123,38 +123,12 @@ class WebDataset(PartedSource[FoundFile]):
 
     def _failed(self, part: FoundFile, names: Names) -> Iterator[Skipped]:
         """Rows of img2dataset's own list that are not in the tar."""
-        beside = part.path.with_suffix(".parquet")
-        if part.reason or not beside.is_file():
-            return
-        listed = f"{part.name.removesuffix(part.path.suffix)}.parquet"
         try:
-            with open_parquet(inside(part.path.parent, beside)) as table:
-                columns = [name for name in table.schema_arrow.names if name in ("key", "status", "error_message")]
-                for group in range(len(group_sizes(table))) if {"key", "status"} <= set(columns) else ():
-                    for row in rows_of_group(table, group, columns, LISTED):
-                        if isinstance(row, UnusableError):
-                            yield row.skipped(names(listed))
-                        elif row["status"] not in (None, "success") and (name := f"{part.name}/{row['key']}") not in names:
-                            yield Skipped(names(name), _said(row))
+            for key, reason in failed_rows(part.path) if not part.reason else ():
+                if (name := f"{part.name}/{key}") not in names:
+                    yield Skipped(names(name), reason)
         except UnusableError as error:
-            yield error.skipped(names(listed))
-
-    def _of_img2dataset(self) -> bool:
-        return any(_stats(part) is not None for part in self.parts[:1])
-
-
-def _said(row: Mapping[str, Any]) -> str:
-    status, message = str(row["status"]).replace("_", " "), row.get("error_message")
-    return f"{status}: {message}" if message else status
-
-
-def _stats(part: FoundFile) -> int | None:
-    """How many rows img2dataset had for a shard; None where it does not say."""
-    try:
-        count = json_object(content_of_file(part.path.with_name(f"{part.path.stem}_stats.json"), MAX_TEXT)).get("count")
-    except UnusableError:
-        return None
-    return count if isinstance(count, int) and count >= 0 else None
+            yield error.skipped(names(f"{part.name.removesuffix(part.path.suffix)}.parquet"))
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -192,16 +166,17 @@ def _tar_files(place: Path) -> list[FoundFile]:
     if place.is_dir():
         return files_below(place.resolve(), TAR)
     if place.exists():
-        return [FoundFile(place.resolve(), place.name)]
+        return [FoundFile(place.resolve(), printable(place.name))]
     root = place
     while _BRACES.search(str(root)):
         root = root.parent
-    found = []
-    for one in _expanded(place) if root != place else []:
+    names, found = Names(), list[FoundFile]()
+    for one in _expanded(place) if root != place else ():
+        name = names(one.relative_to(root).as_posix())
         try:
-            found.append(FoundFile(inside(root.resolve(), one), one.relative_to(root).as_posix()))
+            found.append(FoundFile(inside(root.resolve(), one), name))
         except UnusableError as error:
-            found.append(FoundFile(one, one.relative_to(root).as_posix(), str(error)))
+            found.append(FoundFile(one, name, str(error)))
     return found
 
 

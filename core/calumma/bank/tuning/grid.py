@@ -56,6 +56,12 @@ class Configuration:
                 found[name] = values[name]
         return {name: value for name, value in found.items() if value is not None}
 
+    @property
+    def built(self) -> dict[str, Any]:
+        """Those of them that the index depends on."""
+        fields = type(self.retriever.options).model_fields
+        return {name: value for name, value in self.written.items() if not _marks(fields[name]).get("search")}
+
 
 def shown(options: Mapping[str, Any]) -> str:
     """Options as a person reads them: M=16, ef_search=64."""

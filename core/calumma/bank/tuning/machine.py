@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
@@ -23,22 +25,24 @@ def machine() -> dict[str, str | int]:
     return facts
 
 
-def versions(retrievers: Iterable[str]) -> dict[str, str]:
-    """Distribution -> version, of Calumma, NumPy and the libraries that these component ids need."""
-    catalog, modules = Catalog(), ["calumma", "numpy"]
-    for id in dict.fromkeys(retrievers):
-        try:
-            modules += catalog.spec("retriever", id).requires
-        except CalummaError:  # of this program, not of a plugin
-            continue
-    there = packages_distributions()
+def versions(retriever: str) -> dict[str, str]:
+    """Distribution -> version, of Calumma, NumPy and the libraries that this component id needs."""
+    modules: tuple[str, ...] = ()
+    with suppress(CalummaError):  # of this program, not of a plugin
+        modules = Catalog().spec("retriever", retriever).requires
+    there = _distributions()
     found = {}
-    for name in sorted({one for module in modules for one in there.get(module.partition(".")[0], [])}):
+    for name in sorted({"calumma", "numpy", *(one for module in modules for one in there.get(module.partition(".")[0], []))}):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _processor() -> str:

@@ -138,12 +138,11 @@ class _Run:
     def __post_init__(self) -> None:
         self.begun = time.monotonic()
         self.journal = Journal(self.out / MEASUREMENTS)
-        self.machine, self.versions = machine(), versions(one.id for one in self.retrievers)
+        self.machine = machine()
+        self._versions: dict[str, dict[str, str]] = {}  # by component id
         self.jobs = self._jobs()
-        self._failed, self._sound = (
-            set[str](),
-            set[str](),
-        )  # keys of builds and of configurations; of builds that lie in their place
+        self._failed: set[str] = set()  # keys of builds and of configurations
+        self._sound: set[str] = set()  # keys of builds whose index lies in its place
 
     @cached_property
     def questions(self) -> Questions:
@@ -165,12 +164,10 @@ class _Run:
 
     def _job(self, configuration: Configuration) -> _Job:
         retriever = configuration.retriever
-        facts = {
-            "bank": self.bank.info.identity,
-            "version": self.bank.version,
-            "machine": self.machine,
-            "libraries": self.versions,
-        }
+        if retriever.id not in self._versions:
+            self._versions[retriever.id] = versions(retriever.id)
+        where = {"machine": self.machine, "libraries": self._versions[retriever.id]}
+        facts = {"bank": self.bank.info.identity, "version": self.bank.version, **where}
         build = key_of({**facts, "index": retriever.index_key()})
         asked = {"k": self.k, "queries": self.count, "by": self.by, "seed": self.seed}
         options = retriever.options.model_dump(mode="json")
@@ -258,14 +255,12 @@ class _Run:
         try:
             yield
         except Exception as error:
-            plain = isinstance(error, (CalummaError, Unusable))
-            said = (
-                f"{error.message if isinstance(error, CalummaError) else error}"
-                if plain
-                else f"{type(error).__name__}: {error}"
-            )
-            options = shown(job.configuration.written)
-            self.left_out.append(LeftOut(job.configuration.retriever.id, options, f"{said.rstrip('.')}."))
+            said = f"{type(error).__name__}: {error}"
+            if isinstance(error, (CalummaError, Unusable)):
+                said = error.message if isinstance(error, CalummaError) else str(error)
+            one = job.configuration
+            options = one.written if key == job.key else one.built
+            self.left_out.append(LeftOut(one.retriever.id, shown(options), f"{said.rstrip('.')}."))
             self._failed.add(key)
 
     def _place(self, job: _Job) -> Path:
@@ -284,6 +279,11 @@ class _Run:
         """Of the configurations of which all is known, the fastest first."""
         found = [row for job in self.jobs if (row := self._row(job)) is not None]
         return sorted(found, key=lambda row: (-row.rate, -row.recall))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of all libraries that were used."""
+        return dict(sorted({name: one for found in self._versions.values() for name, one in found.items()}.items()))
 
     @property
     def asked(self) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calumma.bank.embedder import check_embedder, embedder_of
+from calumma.bank.indexes import FOLDER as INDEXES
 from calumma.bank.opening import is_bank, open_dataset
 from calumma.bank.progress import progress_bar
 from calumma.bank.schema import BankInfo, EmbedderRecord, require, schema
@@ -168,7 +169,7 @@ def recovered(bank: Path) -> None:
 
 
 def _record(bank: Path) -> None:
-    """Checksums of files that have none yet; and Lance's note of the newest version, where a killed writer left an older one."""
+    """Checksums of files that have none yet, and Lance's note of the newest version, as a killed writer did not write them."""
     if checksums.is_forgetting(bank):
         checksums.forget_gone(bank)
     known = checksums.recorded(bank)
@@ -211,12 +212,20 @@ def changing(folder: Path, what: str) -> Iterator[None]:
     """The lock of a bank's folder, and errors of the file system as sentences."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _check_links(folder)
         with writer_lock(folder, f"bank {what}"):
             yield
     except checksums.DamagedRecord as error:
         raise BankError(f"The bank {folder} is damaged: {error}.", "See `calumma bank verify`.") from error
     except OSError as error:
         raise BankError(f"Cannot write the bank {folder}: {error}.", "Choose another place, or make room.") from error
+
+
+def _check_links(folder: Path) -> None:
+    """A bank of somebody else may not say where we write."""
+    for one in folder.iterdir():
+        if one.is_symlink() and one.name not in (FOLDER, INDEXES):  # these are never followed
+            raise BankError(f"{one} is a link to somewhere else.", "Get the whole bank, or build it again.")
 
 
 def _begun(path: Path, discard_pending: bool) -> int:
