@@ -1,4 +1,4 @@
-"""A writer that is killed (`kill -9`) at any moment: the bank is as before or as after, whole, and the same call completes it."""
+"""A writer killed (`kill -9`) at any moment: the bank is as before or as after, whole, and the same call completes it."""
 
 from __future__ import annotations
 

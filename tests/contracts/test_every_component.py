@@ -16,7 +16,7 @@ from tests.contracts.breaking import assert_caught, broken_rules
 from calumma.contracts import BrokenRule, Contract, rule, rules_of, run
 from calumma.errors import ComponentError
 from calumma.extension import Catalog, ComponentSpec, hookimpl
-from calumma.interfaces import Component, Options
+from calumma.interfaces import Component, Options, Part
 
 
 class GainOptions(Options):
@@ -46,6 +46,21 @@ class Mute(Gain):
 class Boundless(Gain):
     class Options(GainOptions):
         bias: float = Field(0.0, ge=0, description="Summand.")
+
+
+class EndlessList(Gain):
+    class Options(GainOptions):
+        steps: list[float] = Field([], description="Summands, one after another.")
+
+
+class KindlessPart(Gain):
+    class Options(GainOptions):
+        inner: Part | None = Field(None, description="What it multiplies.")
+
+
+class PartOfNoKind(Gain):
+    class Options(GainOptions):
+        inner: list[Part] = Field([], max_length=4, description="What it multiplies.", json_schema_extra={"kind": "retreiver"})
 
 
 class PretendsBounds(Gain):
@@ -125,6 +140,9 @@ def test_a_component_that_keeps_every_rule_is_not_refused(component: type[Compon
         (Careless, "test_unknown_options_are_refused"),
         (Mute, "test_options_are_described_and_bounded"),
         (Boundless, "test_options_are_described_and_bounded"),
+        (EndlessList, "test_options_are_described_and_bounded"),
+        (KindlessPart, "test_parts_say_their_kind"),
+        (PartOfNoKind, "test_parts_say_their_kind"),
         (PretendsBounds, "test_numbers_out_of_bounds_are_refused"),
         (DefaultsOutOfBounds, "test_defaults_are_valid"),
         (RewritesOptions, "test_options_stay_as_they_were"),

@@ -36,7 +36,7 @@ class Heavy(Options):
 
 @hookimpl
 def calumma_components():
-    about = {"deletes": True, "grows": True, "exact": True}
+    about = {"deletes": True, "grows": True, "filters": True, "exact": True}
     yield ComponentSpec("retriever", "mine/best", "Finds.", "mine:Best", "calumma.interfaces:Options", capabilities=about)
     yield ComponentSpec("retriever", "mine/worst", "Finds.", "mine:Worst", "calumma.interfaces:Options", capabilities=about)
 """

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from typing import Any, ClassVar
+
+from milvus_lite.adapter.grpc.server import start_server_in_thread
 
 from calumma.contracts import RetrieverContract
 
@@ -59,3 +65,19 @@ class TestMilvusIVF(RetrieverContract):
     component = "milvus/collection"
     options: ClassVar[dict[str, Any]] = {"index": "IVF_FLAT", "nlist": 4, "nprobe": 3}
     recall = 0.8
+
+
+@functools.cache
+def served() -> str:
+    """The address of a Milvus that runs for these tests: Milvus Lite, which answers as a cluster does."""
+    folder = tempfile.mkdtemp(prefix="calumma-tests-milvus-")
+    server, database, port = start_server_in_thread(folder)
+    atexit.register(lambda: (server.stop(0), database.close(), shutil.rmtree(folder, ignore_errors=True)))
+    return f"http://127.0.0.1:{port}"
+
+
+class TestMilvusByAddress(RetrieverContract):
+    component = "milvus/collection"
+
+    def small(self) -> dict[str, Any]:
+        return {"uri": served(), "index": "FLAT"}

@@ -63,6 +63,7 @@ class TestMMRByDiversityAlone(SelectionContract):
 
 class TestTop(SelectionContract):
     component = "selection/top"
+    options: ClassVar[dict[str, Any]] = {"documents": 4}
 
 
 class TestRandom(SelectionContract):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calumma.documents import CONDITIONAL, UNCONDITIONAL
@@ -30,6 +30,7 @@ def kept(scores: torch.Tensor) -> list[list[int]]:
     return [torch.isfinite(row).nonzero().flatten().tolist() for row in scores]
 
 
+@settings(deadline=None)
 @given(rows, st.floats(0, 9))
 def test_guidance_is_its_formula(scores: list[list[float]], weight: float) -> None:
     other = [row[::-1] for row in scores]
@@ -50,6 +51,7 @@ def test_guidance_brings_nothing_back_that_was_ruled_out(weight: float) -> None:
     assert kept(apply(Guidance(GuidanceOptions(weight=weight)), [[-INF, 1.0, 0.0]], [[1.0, 1.0, 1.0]])) == [[1, 2]]
 
 
+@settings(deadline=None)
 @given(rows, st.floats(0.1, 5))
 def test_temperature_divides(scores: list[list[float]], temperature: float) -> None:
     got = apply(Temperature(TemperatureOptions(temperature=temperature)), scores)
@@ -67,6 +69,7 @@ def test_a_temperature_too_low_to_divide_by_is_greedy(temperature: float) -> Non
     assert kept(got) == [[1]]
 
 
+@settings(deadline=None)
 @given(rows, st.integers(1, 12))
 def test_top_k_keeps_what_is_level_with_the_kth(scores: list[list[float]], k: int) -> None:
     for row, indexes in zip(scores, kept(apply(TopK(TopKOptions(k=k)), scores)), strict=True):
@@ -74,6 +77,7 @@ def test_top_k_keeps_what_is_level_with_the_kth(scores: list[list[float]], k: in
         assert indexes == [i for i, score in enumerate(row) if score >= least]
 
 
+@settings(deadline=None)
 @given(rows, st.floats(0.05, 1))
 def test_the_nucleus_is_the_smallest_set_of_that_mass(scores: list[list[float]], p: float) -> None:
     for row, indexes in zip(scores, kept(apply(TopP(TopPOptions(p=p)), scores)), strict=True):
@@ -89,6 +93,7 @@ def test_the_nucleus_takes_lower_ids_first_among_equals() -> None:
     assert kept(apply(TopP(TopPOptions(p=0.5)), [[0.0, 0.0, 0.0, 0.0]])) == [[0, 1]]
 
 
+@settings(deadline=None)
 @given(
     rows, st.sampled_from([TopK(TopKOptions(k=1)), TopP(TopPOptions(p=0.01)), Temperature(TemperatureOptions(temperature=0))])
 )

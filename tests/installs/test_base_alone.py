@@ -16,7 +16,10 @@ from . import bare
 
 OURS = [spec for kind in Catalog().kinds() for spec in Catalog().components(kind) if spec.target.startswith("calumma_plugins")]
 LACKING = [spec for spec in OURS if "[" in spec.install]  # an extra
-SMALL: dict[str, dict[str, Any]] = {"cm3leon/decoder": {"layers": 1, "width": 16, "heads": 2}}
+SMALL: dict[str, dict[str, Any]] = {
+    "cm3leon/decoder": {"layers": 1, "width": 16, "heads": 2},
+    "fusion/rrf": {"retrievers": ["exact/flat", "none/none"]},
+}
 BUILD = """
 import json, sys
 import calumma

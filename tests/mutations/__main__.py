@@ -9,14 +9,14 @@ import time
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before any library is loaded: a fork keeps no threads
 
+from .mutants import mutants_of, sample
+from .survivors import FILE, NOTICED, Page, read, written
+from .targets import ROOT, TARGETS, contracts_of, files_of, other_tests_of
+from .trying import try_all, try_tests
+
 
 def main() -> int:
     """Exit code 1 where a survivor is unexplained or a share fell."""
-    from .mutants import mutants_of, sample
-    from .survivors import FILE, NOTICED, Page, read, written
-    from .targets import ROOT, TARGETS, contracts_of, files_of, other_tests_of
-    from .trying import try_all, try_tests
-
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
     parser.add_argument("plugins", nargs="*", choices=[*TARGETS, []], metavar="PLUGIN", help="by default all")
     parser.add_argument("--write", action="store_true", help="write survivors.md anew")
@@ -27,13 +27,15 @@ def main() -> int:
     failed = False
     for plugin in given.plugins or TARGETS:
         begun = time.monotonic()
-        before = (read(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}).get(plugin, Page())
+        before = _pages().get(plugin, Page())
         everything = [one for file in files_of(plugin) for one in mutants_of(ROOT, file)]
         size = given.sample if given.sample is not None else before.mutants if before.sampled else None
         mutants = sample(everything, size or None)
         tried = {one.mutant.name: one for one in try_all(plugin, mutants, contracts_of(plugin), given.workers)}
         survivors = [one.name for one in mutants if not tried[one.name].killed_by]
         page = before.renewed(survivors, len(mutants), len(everything))
+        if given.write:
+            _write(plugin, page)
         if given.tests:
             lives = [one for one in mutants if one.name in page.unexplained]
             for one in try_tests(plugin, lives, other_tests_of(plugin), given.workers):
@@ -52,9 +54,18 @@ def main() -> int:
         sys.stdout.flush()
         failed = failed or fell or bool(page.unexplained)
         if given.write:
-            pages = {**(read(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}), plugin: page}
-            FILE.write_text(written({name: pages[name] for name in TARGETS if name in pages}), encoding="utf-8")
+            _write(plugin, page)
     return int(failed)
+
+
+def _pages() -> dict[str, Page]:
+    return read(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+
+
+def _write(plugin: str, page: Page) -> None:
+    """Writes survivors.md with another page of one plugin."""
+    pages = {**_pages(), plugin: page}
+    FILE.write_text(written({name: pages[name] for name in TARGETS if name in pages}), encoding="utf-8")
 
 
 if __name__ == "__main__":

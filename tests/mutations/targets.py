@@ -37,6 +37,10 @@ TARGETS = {
     ],
     "hnswlib": ["retriever:TestHNSW"],
     "faiss": ["retriever:TestFaissFlat", "retriever:TestFaissHNSW", "retriever:TestFaissIVF", "retriever:TestFaissCompressed"],
+    "lance": [f"retriever_contract_of_others:TestLance{name}" for name in ("ThatScans", "Flat", "IVF", "HNSW")],
+    "milvus": [f"retriever_contract_of_others:TestMilvus{name}" for name in ("Lite", "IVF", "ByAddress")],
+    "bm25": ["retriever_contract_of_others:TestBM25", "retriever_contract_of_others:TestBM25Plus"],
+    "fusion": ["retriever_contract_of_others:TestRRF", "retriever_contract_of_others:TestRRFOfVectorsAndWords"],
     "tokenizers": ["text_tokenizer:TestBPE"],
     "cm3leon": ["decoder:TestCM3Leon"],
     "taming": ["image_tokenizer:TestVQGAN", "image_tokenizer:TestGumbelVQGAN"],
@@ -50,6 +54,10 @@ OTHER_TESTS = {
     "sampling": ["decoding/test_rules.py", "decoding/test_sampler.py"],
     "hnswlib": ["plugins/test_retrievers.py", "security/test_indexes.py"],
     "faiss": ["plugins/test_retrievers.py", "security/test_indexes.py"],
+    "lance": ["plugins/test_lance.py"],
+    "milvus": ["plugins/test_milvus.py"],
+    "bm25": ["plugins/test_bm25.py"],
+    "fusion": ["plugins/test_fusion.py"],
     "tokenizers": ["plugins/test_tokenizers.py", "plugins/test_tokenizer_files.py"],
     "cm3leon": ["decoding/test_decoder.py", "decoding/test_model.py", "security/test_weights.py"],
     "taming": ["plugins/test_taming.py", "security/test_weights.py"],
@@ -74,5 +82,6 @@ def contracts_of(plugin: str) -> list[type[Contract[Any]]]:
     found = []
     for target in TARGETS[plugin]:
         kind, _, name = target.partition(":")
-        found.append(getattr(importlib.import_module(f"tests.contracts.test_{kind}_contract"), name))
+        module = kind if "_contract" in kind else f"{kind}_contract"
+        found.append(getattr(importlib.import_module(f"tests.contracts.test_{module}"), name))
     return found

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import pytest
 
 from calumma.contracts import BrokenRule, Contract, rules_of
@@ -85,10 +86,19 @@ def try_tests(plugin: str, mutants: Sequence[Mutant], files: Sequence[Path], wor
     """The same with test files; a mutant is killed by the first file that fails."""
 
     def first_failing() -> str:
+        hypothesis.settings.register_profile("mutations", derandomize=True, deadline=None, database=None)
         for name in [name for name in sys.modules if name.startswith("tests.") and not name.startswith("tests.mutations")]:
             del sys.modules[name]  # else pytest takes those that already imported the plugin as it is
         for file in files:
-            words = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--rootdir={file.parents[2]}", str(file)]
+            words = [
+                "-x",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--hypothesis-profile=mutations",
+                f"--rootdir={file.parents[2]}",
+                str(file),
+            ]
             if pytest.main([*words, "-c", str(file.parents[2] / "pyproject.toml")]):
                 return "/".join(file.parts[-3:])
         return ""

@@ -267,4 +267,6 @@ def test_a_filter_goes_with_every_query() -> None:
     assert selection.filters
     assert [query.where for query in selection.queries(both, NOISE).values()] == ["style = 'noto'"] * 2
     assert not CM3LeonSelection(CM3LeonOptions()).filters
+    assert CM3LeonSelection(CM3LeonOptions()).fingerprint() != selection.fingerprint()
+    assert len({CM3LeonSelection(CM3LeonOptions(where=one)).fingerprint() for one in ("a = 1", "a = 2", None)}) == 3
     assert {query.where for query in CM3LeonSelection(CM3LeonOptions()).queries(both, NOISE).values()} == {None}

@@ -15,6 +15,7 @@ from calumma.bank.keeping import Unusable, keep, open_kept
 from calumma.bank.progress import progress_bar
 from calumma.bank.trust import cache_folder
 from calumma.documents import IntArray
+from calumma.errors import CalummaError
 from calumma.interfaces import Entries, Retriever, Vectors
 
 if TYPE_CHECKING:
@@ -129,5 +130,9 @@ def _versions(folder: Path, stem: str) -> list[tuple[int, str]]:
 def _drop_older(index: Retriever, folder: Path, stem: str, version: int) -> None:
     for older, name in _versions(folder, stem):
         if older < version:
-            type(index).drop(folder / name)
+            try:
+                type(index).drop(folder / name)
+            except CalummaError as error:
+                log.warning("The index %s is not dropped: %s", folder / name, error.message)
+                continue
             shutil.rmtree(folder / name, ignore_errors=True)

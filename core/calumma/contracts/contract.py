@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from calumma.contracts.changes import alone, changed, marked
 from calumma.contracts.inspection import (
-    asset_options,
     imported_by_listing,
+    options_that_hold,
     out_of_bounds,
     tensors_of,
     unbounded_options,
@@ -23,7 +23,8 @@ from calumma.contracts.inspection import (
 )
 from calumma.errors import CalummaError, ComponentError
 from calumma.extension import Catalog, ComponentSpec
-from calumma.interfaces import Component, Device, Dtype, Options
+from calumma.extension.building import part_kind
+from calumma.interfaces import Asset, Component, Device, Dtype, Options, Part
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "that is empty": lambda content: b"",
@@ -168,9 +169,19 @@ class Contract(Generic[C]):
 
     @rule
     def test_options_are_described_and_bounded(self) -> None:
-        """Every option has a description, and every number has bounds."""
+        """Every option has a description, every number has bounds, and every list a largest length."""
         wrong = unbounded_options(self._options_class())
-        assert not wrong, f"{'; '.join(wrong)}. Use pydantic's Field(..., ge=, le=, description=)."
+        assert not wrong, f"{'; '.join(wrong)}. Use pydantic's Field(..., ge=, le=, max_length=, description=)."
+
+    @rule
+    def test_parts_say_their_kind(self) -> None:
+        """An option that is itself a component says of which kind, and there is that kind."""
+        cls, kinds = self._options_class(), self._catalog().kinds()
+        for name in options_that_hold(cls, Part):
+            kind = part_kind(cls.model_fields[name])
+            assert kind in kinds, (
+                f"{name} says {kind!r}. Declare it with json_schema_extra={{'kind': 'retriever'}}, or another."
+            )
 
     @rule
     def test_numbers_out_of_bounds_are_refused(self) -> None:
@@ -266,7 +277,7 @@ class Contract(Generic[C]):
         """The `assets` of the spec are the options that are files."""
         spec = self.spec()
         if spec is not None:
-            told, files = sorted(spec.assets), sorted(asset_options(self._options_class()))
+            told, files = sorted(spec.assets), options_that_hold(self._options_class(), Asset)
             assert told == files, f"it says {told}, and the options of type Asset are {files}."
 
     @rule

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel
 
 from calumma.extension import Catalog, ComponentSpec
-from calumma.interfaces import Asset
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +29,7 @@ _HEAVY = ("torch", "torchvision", "transformers", "faiss", "lance", "pyarrow", "
 
 
 def unbounded_options(cls: type[BaseModel]) -> list[str]:
-    """What is wrong with the description of an Options class: fields without a description, numbers without both bounds."""
+    """What is wrong with an Options class: fields without a description, numbers without both bounds, lists of any length."""
     schema = cls.model_json_schema()
     wrong = []
     for name, field in schema.get("properties", {}).items():
@@ -39,12 +38,18 @@ def unbounded_options(cls: type[BaseModel]) -> list[str]:
         for one in (field, *field.get("anyOf", ())):
             if one.get("type") in ("integer", "number") and not _bounded(one):
                 wrong.append(f"{name} has no bounds")
+            if one.get("type") == "array" and "maxItems" not in one:
+                wrong.append(f"{name} has no largest length")
     return wrong
 
 
-def asset_options(cls: type[BaseModel]) -> set[str]:
-    """The options that are files or folders."""
-    return {name for name, field in cls.model_fields.items() if Asset in (field.annotation, *get_args(field.annotation))}
+def options_that_hold(cls: type[BaseModel], what: type) -> list[str]:
+    """The options that are an Asset or a Part, or may be, or are lists of them; in the order of their names."""
+    return sorted(name for name, field in cls.model_fields.items() if _holds(field.annotation, what))
+
+
+def _holds(annotation: object, what: type) -> bool:
+    return annotation is what or any(_holds(one, what) for one in get_args(annotation))
 
 
 def out_of_bounds(cls: type[BaseModel]) -> Iterator[tuple[str, float]]:

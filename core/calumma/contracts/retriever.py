@@ -304,7 +304,10 @@ class RetrieverContract(FilterRules, DataRules, QuestionRules, AbilityRules):
         for name in type(retriever.options).model_fields:
             meaning, search = (marked(retriever.options, name, mark) for mark in ("meaning", "search"))
             for options in changed(retriever.options, name):
-                other = type(retriever)(options)
+                try:
+                    other = type(retriever)(options)
+                except CalummaError:
+                    continue  # a value that does not go with the others
                 other.id = retriever.id
                 same = other.index_key() == key
                 told = f"with {name} = {getattr(options, name)!r} it is {'the same' if same else 'another'}."

@@ -187,7 +187,8 @@ class Catalog:
         info = next((one for one in matching if one.status == "available"), matching[0] if matching else None)
         if info is None:
             there = suggestion(name, (one.name for one in self._plugins), "plugins")
-            raise ComponentError(f"There is no plugin {name!r}.", f"{there} If you mean another, install it: pip install calumma-{name}")
+            fix = f"{there} If you mean another, install it: pip install calumma-{name}"
+            raise ComponentError(f"There is no plugin {name!r}.", fix)
         if info.status != "available":
             raise ComponentError(f"The plugin {name!r} is {_STATES[info.status]}: {info.reason}.", _REMEDIES[info.status])
         loaded = self._load(info)

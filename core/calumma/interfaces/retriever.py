@@ -222,7 +222,7 @@ class Retriever(Component, ABC):
             given.append(vector)
         if not given:
             return np.zeros((0, dimension or 0), np.float32)
-        rows = np.stack(given)
+        rows = np.array(given)
         _check_finite("query", rows)
         return rows
 

@@ -187,7 +187,7 @@ class LanceIVF(Retriever):
         return self._known
 
     def _owned(self) -> Path:
-        """The data set's folder, which only this object knows: what was opened is copied first (by links, where they can be)."""
+        """The data set's folder, which only this object knows: what was opened is copied first (by links, if possible)."""
         if self._path is not None and self._own:
             return self._path
         top = Path(tempfile.mkdtemp(prefix="calumma-lance-"))
@@ -292,12 +292,12 @@ class LanceIVF(Retriever):
                 opened._read(opened._path)
                 opened._check(folder)
         if opened._size != size:
-            raise AssetError(f"The index in {folder} is damaged: it does not have as many rows as were saved.", "Build it again.")
+            raise AssetError(f"The index in {folder} is damaged: it lacks rows that were saved.", "Build it again.")
         return opened
 
     def _check(self, folder: Path) -> None:
         """Raises AssetError where the data set is not one of ours, or takes its rows from elsewhere."""
-        if hasattr(self._rows, "base_paths") and self._rows.base_paths():
+        if self._rows.base_paths():
             raise AssetError(f"The index in {folder} has rows that lie outside of its folder.", "Build it again.")
         expected = pa.schema({"key": pa.int64(), "vector": pa.list_(pa.float32(), self._dimension)})
         if self._rows.schema.remove_metadata() != expected:

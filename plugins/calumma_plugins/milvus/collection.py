@@ -23,8 +23,9 @@ from calumma_plugins.milvus.server import Server
 
 MOST = 16_384  # documents that Milvus gives for one question
 KEYS_AT_ONCE = 8192  # in one filter
-FEW = 1000
+FEW = 1000  # keys whose vectors are fetched rather than searched
 QUERIES_AT_ONCE = 100
+PATIENCE = 20  # how many times as long writing and loading may take as an answer
 NAME = re.compile(r"calumma_[0-9a-f]{32}\Z")
 STRONG = {"consistency_level": "Strong"}  # what was added is found
 
@@ -77,7 +78,7 @@ class MilvusCollection(Retriever):
             with suppress(CalummaError):
                 self._delete(name, keys)
             raise
-        self._size, self._dimension = self._size + len(keys), vectors.shape[1]
+        self._size += len(keys)
 
     def _insert(self, name: str, keys: IntArray, vectors: Vectors) -> None:
         client, self._unflushed = self._server.client(), True
@@ -104,10 +105,10 @@ class MilvusCollection(Retriever):
     def _changeable(self, dimension: int) -> str:
         """The collection, made or copied where there is none that is this object's own."""
         if self._collection is None or not self._own:
-            old, self._collection = self._collection, self._made(dimension)
-            self._own = True
-            if old is not None:
-                self._copy(old, self._collection)
+            new = self._made(dimension)
+            if self._collection is not None:
+                self._copy(self._collection, new)
+            self._collection, self._own, self._dimension = new, True, dimension
         return self._collection
 
     def _made(self, dimension: int) -> str:
@@ -124,7 +125,7 @@ class MilvusCollection(Retriever):
             if self._server.uri is not None:
                 self._server.unsaved.add(name)
             client.create_index(name, params, timeout=self.options.timeout, sync=False)
-            client.load_collection(name, timeout=self.options.timeout)
+            client.load_collection(name, timeout=PATIENCE * self.options.timeout)
         self._loaded = client
         return name
 
@@ -165,6 +166,7 @@ class MilvusCollection(Retriever):
 
     def _among(self, vector: Vectors, k: int, allowed: IntArray) -> tuple[IntArray, Vectors]:
         """Keys and inner products of the k best of some keys; of few, and where a graph finds too few, by looking at all."""
+        self._ready(searching=True)
         if len(allowed) > FEW:
             ((keys, scores),) = self._nearest(vector[None], min(k, len(allowed)), _filter(allowed))
             if len(keys) >= min(k, len(allowed)):
@@ -183,10 +185,8 @@ class MilvusCollection(Retriever):
                 "Ask for fewer, or exclude fewer.",
             )
         client = self._ready(searching=True)
-        with (
-            self._server.answering(),
-            self._lock if self._server.uri is None else nullcontext(),
-        ):  # Lite sets ef for all threads
+        one_by_one = self._lock if self._server.uri is None else nullcontext()  # Milvus Lite sets ef and nprobe for all threads
+        with self._server.answering(), one_by_one:
             answers = client.search(
                 self._collection,
                 data=list(vectors),
@@ -224,7 +224,7 @@ class MilvusCollection(Retriever):
             client = self._server.client()
             if client is not self._loaded:
                 with self._server.answering():
-                    client.load_collection(self._collection, timeout=self.options.timeout)
+                    client.load_collection(self._collection, timeout=PATIENCE * self.options.timeout)
                 self._loaded = client
         return client
 
@@ -232,7 +232,7 @@ class MilvusCollection(Retriever):
         """Everything is written; Milvus Lite has built its indexes, which it does beside the searches until it is stopped."""
         client = self._server.client()
         with self._server.answering():
-            client.flush(self._collection, timeout=self.options.timeout)
+            client.flush(self._collection, timeout=PATIENCE * self.options.timeout)
         self._unflushed = False
         if self._server.uri is None:
             self._server.pause()
@@ -269,7 +269,7 @@ class MilvusCollection(Retriever):
         told, opened = files.read(folder), cls(options)
         if (told["uri"], told["database"]) != (options.uri, options.database):
             raise AssetError(
-                f"The index in {folder} is in {told['uri'] or 'Milvus Lite'}, and the options say {options.uri or 'Milvus Lite'}.",
+                f"The index in {folder} is in {told['uri'] or 'Milvus Lite'}; the options say {options.uri or 'Milvus Lite'}.",
                 "Build it again, or correct `uri` and `database`.",
             )
         if told["index"] != options.index:
@@ -300,8 +300,8 @@ class MilvusCollection(Retriever):
         options = cls.known.get(_address(told["uri"], told["database"]))
         if options is None:
             raise ComponentError(
-                f"The collection {told['collection']} of Milvus at {told['uri']} is not dropped: a folder alone does not decide "
-                "where this program connects.",
+                f"The collection {told['collection']} of Milvus at {told['uri']} is not dropped: "
+                "a folder alone does not decide where this program connects.",
                 "Name that `uri` in the options of a milvus/collection, or drop it yourself.",
             )
         server = Server(options)

@@ -37,7 +37,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def copy_database(folder: Path, told: dict[str, Any], target: Path) -> None:
-    """Puts a saved database where Milvus Lite may change it. Raises AssetError where its files are not those that were saved."""
+    """Puts a saved database where Milvus Lite may change it. Raises AssetError where it is not what was saved."""
     source = folder / LITE
     try:
         if source.is_symlink() or not source.is_dir():

@@ -27,8 +27,8 @@ class MilvusOptions(Options):
     timeout: float = Field(30, ge=5, le=3600, description="Seconds to wait for an answer of the cluster.")
     index: Literal["AUTOINDEX", "FLAT", "HNSW", "IVF_FLAT"] = Field(
         "AUTOINDEX",
-        description="Milvus's index of the vectors. FLAT looks at all of them; AUTOINDEX leaves it to a cluster, and is FLAT in "
-        "Milvus Lite.",
+        description="Milvus's index of the vectors. FLAT looks at all of them; AUTOINDEX leaves it to a cluster, and is FLAT "
+        "in Milvus Lite.",
         json_schema_extra={"meaning": True, "tune": ["AUTOINDEX", "HNSW", "IVF_FLAT"]},
     )
     M: int = Field(

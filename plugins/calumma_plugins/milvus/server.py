@@ -1,4 +1,4 @@
-"""Where a collection lives: a Milvus cluster, or Milvus Lite in a folder of this process. What Milvus raises becomes a sentence."""
+"""Where a collection lives: a Milvus cluster, or Milvus Lite in this process. What Milvus raises becomes a sentence."""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ from calumma.bank.opening import open_dataset, reading
 from calumma.bank.writing import checksums
 from calumma.bank.writing.changes import changing, recovered
 from calumma.bank.writing.journal import pending_change
-from calumma.errors import BankError
+from calumma.bank.writing.lock import HOLDER, LOCK
+from calumma.errors import BankError, InputError
+
+MOST_DAYS = 36_500.0
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,12 @@ def compact(bank: str | Path, keep_days: float = 7.0) -> Compaction:
 
     Version numbers, keys and ids stay. A reader of a version that is forgotten can read no more.
 
-    Raises BankError: there is no bank, another process writes to it, or a change of it was interrupted.
+    Raises:
+        BankError: there is no bank, another process writes to it, or a change of it was interrupted.
+        InputError: `keep_days` is not from 0 on.
     """
+    if not keep_days >= 0:
+        raise InputError(f"There are no {keep_days:g} days.", "Give a number of days from 0 on.")
     path = Path(bank).expanduser().absolute()
     open_dataset(path, None)
     with changing(path, "compact"):
@@ -49,7 +56,7 @@ def compact(bank: str | Path, keep_days: float = 7.0) -> Compaction:
             recovered(path)
             dataset = open_dataset(path, None)
             checksums.begin_forgetting(path)
-            dataset.cleanup_old_versions(timedelta(days=keep_days), delete_unverified=True)
+            dataset.cleanup_old_versions(timedelta(days=min(keep_days, MOST_DAYS)), delete_unverified=True)
             versions = [int(one["version"]) for one in dataset.versions()]
         checksums.forget_gone(path)
         _forget_indexes(path, versions)
@@ -68,4 +75,5 @@ def _forget_indexes(path: Path, versions: list[int]) -> None:
 
 
 def _size(path: Path) -> int:
-    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file() and not one.is_symlink())
+    files = (one for one in path.rglob("*") if one.is_file() and not one.is_symlink())
+    return sum(one.stat().st_size for one in files if one.name not in (LOCK, HOLDER))
