@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ROOT / "plugins" / "calumma_plugins"
-DOOR = ("calumma.interfaces", "calumma.documents", "calumma.errors", "calumma.extension")
+DOOR = ("calumma.interfaces", "calumma.documents", "calumma.errors", "calumma.files", "calumma.extension")
 MODULES = sorted(PLUGINS.rglob("*.py"))
 MAX_LINES = 450
 
