@@ -1,10 +1,10 @@
-# demo, test, test-slow, bench, lint, docs, results: each sets up what it needs. VENV=path reuses an environment.
+# demo, test, test-slow, bench, bench-1m, lint, docs, results: each sets up what it needs. VENV=path reuses an environment.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.calumma
 
-.PHONY: demo test test-slow bench lint docs results clean
+.PHONY: demo test test-slow bench bench-1m lint docs results clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -38,6 +38,10 @@ test-slow: $(STAMP)-test  ## the heavier checks
 
 bench: $(STAMP)-test  ## ratios against the peers, to benchmarks/results/*.json
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/retrieval.py --n 100000 --out benchmarks/results/retrieval-100k.json
+
+bench-1m: $(STAMP)-test  ## retrieval over a million vectors: hours, 10 GB of disk, 12 GB of memory; goes on where it was stopped
+	$(BIN)/python benchmarks/retrieval.py --n 1000000 --out benchmarks/results/retrieval-1m.json
 
 results: $(STAMP)-test  ## measure the starter and write docs/results.md
 	$(BIN)/python -m pip install --quiet -e '.[recipe]'

@@ -95,6 +95,7 @@ class Measured:
         self.engine.save_raw(raw, alone)
         sizes = sum(file.stat().st_size for file in self.folder.iterdir()), alone.stat().st_size
         alone.unlink()
+        (self.folder / "finished").touch()
         return {
             "options": options.model_dump(exclude_none=True),
             "learned_from": 0 if (sample := self.engine._sample(rows)) is None else len(sample),
@@ -212,7 +213,7 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "retrieval-100k.json")
     parser.add_argument(
-        "--work", type=Path, help="where vectors and indexes are kept between runs; by default beside others' /tmp"
+        "--work", type=Path, help="where vectors and indexes are kept between runs; by default a folder for temporary files"
     )
     parser.add_argument("--fresh", action="store_true", help="measure again what an earlier run finished")
     arguments = parser.parse_args()
@@ -231,22 +232,26 @@ def main() -> None:
 
 
 def _measure(report: Report, one: Measured, *, whole: bool) -> None:
-    name = one.engine.name
-    done = report.content["engines"].get(name, {})
-    growth = f"growth-{one.n}"
+    """All parts of an engine at the full size, or how it does at a smaller one."""
+    name, growth = one.engine.name, f"growth-{one.n}"
+    done = report.content["engines"].setdefault(name, {})
     wanted = ["batch", "single", growth] if whole else [growth]
-    if "build" not in done or not one.folder.exists():
-        if whole and any(part not in done for part in ("build", *wanted)):
-            done.pop("build", None)
-            report.part(name, "build", one.build)
     if whole and one.engine.lists(one.n):
-        report.part(name, "startup", one.startup)
+        wanted.append("startup")
     if all(part in done for part in wanted):
         return
-    index = one.opened() if whole else one.engine.built(one.data.rows[: one.n])
-    if whole:
-        report.part(name, "batch", lambda: one.batches(index))
-        report.part(name, "single", lambda: one.singles(index))
+    if not whole:
+        index = one.engine.built(one.data.rows[: one.n])
+        report.part(name, growth, lambda: one.growth(index))
+        return
+    if not (one.folder / "finished").exists():
+        done.pop("build", None)
+    report.part(name, "build", one.build)
+    if "startup" in wanted:
+        report.part(name, "startup", one.startup)
+    index = one.opened()
+    report.part(name, "batch", lambda: one.batches(index))
+    report.part(name, "single", lambda: one.singles(index))
     report.part(name, growth, lambda: one.growth(index))
 
 

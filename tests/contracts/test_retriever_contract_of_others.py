@@ -39,12 +39,6 @@ class TestLanceThatScans(RetrieverContract):
     component = "lance/ivf"
 
 
-class TestLanceFlat(RetrieverContract):
-    component = "lance/ivf"
-    options: ClassVar[dict[str, Any]] = {"index": "IVF_FLAT", "index_from": 256, "num_partitions": 8, "nprobes": 6}
-    recall = 0.8
-
-
 class TestLanceIVF(RetrieverContract):
     component = "lance/ivf"
     options: ClassVar[dict[str, Any]] = {"index_from": 256, "num_partitions": 8, "num_sub_vectors": 8, "nprobes": 6}

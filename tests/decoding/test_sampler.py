@@ -17,6 +17,7 @@ from calumma.interfaces import Decoder, Noise, Options, Part, Progress, Rule, St
 from calumma_plugins.cm3leon.decoder import CM3LeonDecoder
 from calumma_plugins.cm3leon.options import CM3LeonDecoderOptions
 from calumma_plugins.sampling import nucleus
+from calumma_plugins.sampling.drawing import draw
 from calumma_plugins.sampling.nucleus import NucleusSampler
 from calumma_plugins.sampling.options import NucleusOptions
 
@@ -97,6 +98,7 @@ def test_rows_of_other_prompts_and_lengths_do_not_matter(random_decoder: CM3Leon
     assert len({len(ids) for ids in together}) > 1  # some finished earlier
     assert steps[0].finished != steps[-1].finished
     assert all(steps[-1].finished)
+    assert steps[-1].done == steps[-1].total
 
 
 def test_cached_ids_are_those_of_whole_forwards(random_decoder: CM3LeonDecoder) -> None:
@@ -167,6 +169,34 @@ def test_captions_do_not_inherit_an_images_options() -> None:
     sampler = NucleusSampler(NucleusOptions(guidance=7, temperature=2, top_k=3, top_p=1, text_top_p=1))
     assert [rule.id for rule in sampler.rules("image")] == ["sampling/guidance", "sampling/temperature", "sampling/top-k"]
     assert [rule.id for rule in sampler.rules("text")] == ["sampling/temperature"]
+
+
+def test_each_option_reaches_its_rule() -> None:
+    images = {"guidance": 7, "temperature": 2, "top_k": 3, "top_p": 0.5}
+    texts = {"text_guidance": 2, "text_temperature": 0.5, "text_top_k": 4, "text_top_p": 0.75}
+    sampler = NucleusSampler(NucleusOptions(**images, **texts))
+    for modality, values in (("image", images), ("text", texts)):
+        told = [next(iter(rule.options.model_dump().values())) for rule in sampler.rules(modality)]
+        assert told == list(values.values())
+
+
+def test_a_part_that_is_no_rule_is_refused() -> None:
+    sampler = NucleusSampler(NucleusOptions(rules=[Part("sampling/nucleus", NucleusSampler(NucleusOptions()))]))
+    with pytest.raises(ComponentError, match="is no rule"):
+        sampler.rules("image")
+
+
+class Highest(Noise):
+    """The largest number that a careless generator could give."""
+
+    def uniform(self, sample, position, size, purpose=0):
+        return np.ones(size)
+
+
+def test_rounding_draws_no_id_without_mass() -> None:
+    out = -torch.inf
+    scores = torch.tensor([[0.0, 0.0, out, out], [0.0, out, 0.0, 0.0], [out, 0.0, out, out]])
+    assert draw(scores, Highest(0), [0, 1, 2], [0, 0, 0]).tolist() == [1, 3, 1]
 
 
 class Only(Rule):

@@ -37,7 +37,7 @@ TARGETS = {
     ],
     "hnswlib": ["retriever:TestHNSW"],
     "faiss": ["retriever:TestFaissFlat", "retriever:TestFaissHNSW", "retriever:TestFaissIVF", "retriever:TestFaissCompressed"],
-    "lance": [f"retriever_contract_of_others:TestLance{name}" for name in ("ThatScans", "Flat", "IVF", "HNSW")],
+    "lance": [f"retriever_contract_of_others:TestLance{name}" for name in ("ThatScans", "IVF", "HNSW")],
     "milvus": [f"retriever_contract_of_others:TestMilvus{name}" for name in ("Lite", "IVF", "ByAddress")],
     "bm25": ["retriever_contract_of_others:TestBM25", "retriever_contract_of_others:TestBM25Plus"],
     "fusion": ["retriever_contract_of_others:TestRRF", "retriever_contract_of_others:TestRRFOfVectorsAndWords"],
@@ -60,7 +60,7 @@ OTHER_TESTS = {
     "fusion": ["plugins/test_fusion.py"],
     "tokenizers": ["plugins/test_tokenizers.py", "plugins/test_tokenizer_files.py"],
     "cm3leon": ["decoding/test_decoder.py", "decoding/test_model.py", "security/test_weights.py"],
-    "taming": ["plugins/test_taming.py", "security/test_weights.py"],
+    "taming": ["plugins/test_taming.py", "plugins/test_taming_files.py", "security/test_weights.py"],
     "openclip": ["plugins/test_openclip.py", "security/test_weights.py"],
 }
 

@@ -101,7 +101,8 @@ def test_it_can_do_what_all_its_parts_can() -> None:
     with pytest.raises(ComponentError, match="fusion/rrf cannot filter"):
         index.search([Query(QUERY.vector, QUERY.text, only=KEYS[:1])], 1)
     assert index.size == 4
-    assert rrf(sample(DotRetriever), "exact/flat").capabilities == {"deletes", "grows"}
+    assert rrf(sample(DotRetriever), "exact/flat").capabilities == DotRetriever.capabilities
+    assert rrf(sample(NeverForgets), "exact/flat").capabilities == {"grows"}
 
 
 def test_what_one_part_refuses_no_part_holds() -> None:

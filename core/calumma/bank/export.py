@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from calumma.bank.opening import reading
 from calumma.bank.progress import progress_bar
 from calumma.bank.schema import require
+from calumma.bank.sources.rows import IMAGES, TEXTS
 from calumma.errors import BankError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Format = Literal["image-folder", "parquet", "clip-retrieval"]
 FORMATS: tuple[Format, ...] = ("image-folder", "parquet", "clip-retrieval")
 SUFFIXES = {b"\x89P": ".png", b"\xff\xd8": ".jpg", b"RI": ".webp"}
+OWN = frozenset({"id", "metadata", *TEXTS, *IMAGES})  # what a list of documents calls its own
 _BLOCK = 4096
 
 
@@ -32,12 +35,16 @@ def export(bank: Bank, out: str | Path, format: Format = "image-folder", progres
     Raises BankError: `out` is there already, or cannot be written.
     """
     out = Path(out).expanduser().absolute()
-    if out.exists():
+    if os.path.lexists(out):
         raise BankError(f"{out} is there already.", "Choose another name.")
     write = {"image-folder": _image_folder, "parquet": _parquet, "clip-retrieval": _clip_retrieval}[format]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(out) as temporary, progress_bar(f"Writing {out.name}", len(bank), progress) as advance:
+        with (
+            _beside(out) as temporary,
+            progress_bar(f"Writing {out.name}", len(bank), progress) as advance,
+            reading(bank.name),
+        ):
             for count in write(bank, temporary):
                 advance(count)
             os.rename(temporary, out)
@@ -62,8 +69,7 @@ def _image_folder(bank: Bank, out: Path) -> Iterator[int]:
     with (out / "metadata.jsonl").open("w", encoding="utf-8") as lines:
         for batch in bank.dataset.to_batches(columns=columns, batch_size=_BLOCK):
             for row in batch.to_pylist():
-                told: dict[str, Any] = json.loads(row["metadata"] or "{}")
-                told |= {"id": row["id"], "text": row["text"] or ""}
+                told = {**_flat(json.loads(row["metadata"] or "{}")), "id": row["id"], "text": row["text"] or ""}
                 if row["image"] is not None:
                     told["file_name"] = f"{row['key']}{SUFFIXES.get(row['image'][:2], '.png')}"
                     (out / told["file_name"]).write_bytes(row["image"])
@@ -71,11 +77,17 @@ def _image_folder(bank: Bank, out: Path) -> Iterator[int]:
             yield len(batch)
 
 
+def _flat(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Each value on its own, but for those that a reader would take for something else: they lie under `metadata`."""
+    hidden = {key: value for key, value in metadata.items() if key in OWN}
+    return {key: value for key, value in metadata.items() if key not in OWN} | ({"metadata": hidden} if hidden else {})
+
+
 def _parquet(bank: Bank, out: Path) -> Iterator[int]:
     require("pyarrow")
     from pyarrow import parquet
 
-    columns = ["id", "text", "image", "width", "height", "metadata"]
+    columns = ["id", "text", "image", "metadata"]  # all others a reader would take for metadata
     schema = bank.dataset.scanner(columns=columns).projected_schema.remove_metadata()
     with parquet.ParquetWriter(out, schema) as writer:
         for batch in bank.dataset.to_batches(columns=columns, batch_size=_BLOCK):

@@ -128,6 +128,8 @@ class Labels:
 
     def _asks(self, queries: Sequence[Query], filters: bool) -> list[Ask]:
         """What can be asked together: a query's share in it depends on nothing but itself, so batches change no answer."""
+        if not any(query.only is not None or len(query.exclude) for query in queries):
+            return [Ask(np.arange(len(queries)), 0, None)]
         groups: dict[Hashable, list[int]] = {}
         for number, query in enumerate(queries):
             excluded = len(query.exclude)

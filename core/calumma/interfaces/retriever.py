@@ -85,15 +85,14 @@ class Hits:
     def best(cls, keys: IntArray, scores: npt.NDArray[np.float32], k: int) -> Hits:
         """The same for all queries at once: keys int64 and scores float32 [Q, M], where -inf stands for no hit."""
         order = np.lexsort((keys, -scores), axis=-1)[:, : max(k, 0)]
-        hits = cls(
-            np.full((len(keys), k), -1, np.int64), np.full((len(keys), k), -np.inf, np.float32), np.zeros(len(keys), np.int64)
-        )
-        found, width = np.take_along_axis(scores, order, axis=1), order.shape[1]
-        there = found > -np.inf
-        hits.scores[:, :width] = found
-        hits.keys[:, :width] = np.where(there, np.take_along_axis(keys, order, axis=1), -1)
-        hits.counts[:] = there.sum(axis=1)
-        return hits
+        rows, missing = np.arange(len(keys))[:, None], k - order.shape[1]
+        scores = scores[rows, order]
+        there = scores > -np.inf
+        keys = np.where(there, keys[rows, order], -1)
+        if missing > 0:
+            keys = np.pad(keys, ((0, 0), (0, missing)), constant_values=-1)
+            scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+        return cls(keys, scores, there.sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,8 +98,8 @@ class Engine:
                 return self._exactly(vectors, wanted, np.flatnonzero(allowed))
             selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
             scores, labels = self._search(vectors, wanted, selector, share=there / len(allowed))
-        short = np.flatnonzero((labels < 0).any(axis=1))
-        if len(short):
+        if labels.min() < 0:
+            short = np.flatnonzero((labels < 0).any(axis=1))
             if self.facts.family == "lists":
                 scores[short], labels[short] = self._search(vectors[short], wanted, selector, lists=self._core.nlist)
             elif self.facts.family == "graph":

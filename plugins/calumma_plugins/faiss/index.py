@@ -90,7 +90,7 @@ class FaissIndex(Retriever):
     def _nearest(self, vectors: Vectors, wanted: int, allowed: BoolArray | None) -> tuple[IntArray, FloatArray]:
         assert self._engine is not None
         labels, scores = self._engine.nearest(vectors, wanted, allowed)
-        if labels.max() >= len(self._labels) or labels.min() < -1:
+        if labels.max() >= len(self._labels):
             raise AssetError("The index of faiss/index is damaged: it finds what it does not hold.", "Build it again.")
         return labels, scores
 
