@@ -48,9 +48,10 @@ print(texts.shape, pictures.shape, np.linalg.norm(texts, axis=1).round(3))
         _ARRAYS + "from calumma.interfaces import Entries, Query, normalised\n",
         """
 vectors = normalised(np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32))
+texts = [f"document number {i}" for i in range(100)]
 if part.accepts:
-    part.add(Entries(np.arange(100), vectors))
-hits = part.search([Query(vector=vectors[7])], k=3)
+    part.add(Entries(np.arange(100), vectors, texts))
+hits = part.search([Query(vector=vectors[7], text="number 7")], k=3)
 print(part.size, hits.keys, hits.counts)
 """,
         "",

@@ -171,8 +171,8 @@ def test_an_unknown_component_names_the_nearest_and_what_installs_it():
         catalog.spec("retriever", "hnswlib/hnws")
     assert "Did you mean 'hnswlib/hnsw'?" in caught.value.fix
     with pytest.raises(ComponentError) as caught:
-        catalog.spec("retriever", "milvus/flat")
-    assert "pip install calumma-milvus" in caught.value.fix
+        catalog.spec("retriever", "nobody/flat")
+    assert "pip install calumma-nobody" in caught.value.fix
     with pytest.raises(ComponentError, match="is a component of kind 'retriever', not 'sampler'"):
         catalog.spec("sampler", "exact/flat")
     with pytest.raises(ComponentError, match="no kind") as caught:

@@ -83,7 +83,7 @@ pipelines:
         ("components:\n  sampler:\n    s: {use: sampling/nucleus, rules: [exact/flat]}", 5, "of kind 'retriever', not 'rule'"),
         ("components:\n  text_tokenizer:\n    t: {use: tokenizers/bpe}", 5, "the option 'file' is missing"),
         ("components:\n  text_tokenizer:\n    t:\n      use: tokenizers/bpe\n      fil: x", 7, "Did you mean 'file'?"),
-        ("components:\n  retriever:\n    a: {use: milvus/flat}", 5, "pip install calumma-milvus"),
+        ("components:\n  retriever:\n    a: {use: nobody/flat}", 5, "pip install calumma-nobody"),
         ("pipelines: {p: {extends: default, retriver: hnsw}}", 3, "unknown slot 'retriver'. Did you mean 'retriever'?"),
         ("pipelines: {p: {extends: default, bank: startr}}", 3, "Did you mean 'starter'?"),
         ("pipelines: {p: {extends: default, retriever: 3}}", 3, "3 is no name of a retriever"),

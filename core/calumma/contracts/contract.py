@@ -285,7 +285,8 @@ class Contract(Generic[C]):
         """`requires` names the libraries that the component imports and that do not come with calumma itself."""
         spec = self.spec()
         if spec is not None:
-            lacking = unnamed_libraries(self._catalog().component_class(spec), spec.requires)
+            of_kind = self._catalog().interface(self.kind).__module__  # without it there is no such kind
+            lacking = unnamed_libraries(self._catalog().component_class(spec), (*spec.requires, of_kind))
             assert not lacking, f"it imports {', '.join(lacking)}; without it, `plugins list` would say `broken`."
 
     @rule
