@@ -24,7 +24,7 @@ Format = Literal["image-folder", "parquet", "clip-retrieval"]
 FORMATS: tuple[Format, ...] = ("image-folder", "parquet", "clip-retrieval")
 SUFFIXES = {b"\x89P": ".png", b"\xff\xd8": ".jpg", b"RI": ".webp"}
 OWN = frozenset({"id", "metadata", *TEXTS, *IMAGES})  # what a list of documents calls its own
-_BLOCK = 4096
+_BLOCK = 256  # rows with their pictures
 
 
 def export(bank: Bank, out: str | Path, format: Format = "image-folder", progress: bool | None = None) -> Path:
@@ -67,7 +67,7 @@ def _image_folder(bank: Bank, out: Path) -> Iterator[int]:
     out.mkdir()
     columns = ["key", "id", "text", "image", "metadata"]
     with (out / "metadata.jsonl").open("w", encoding="utf-8") as lines:
-        for batch in bank.dataset.to_batches(columns=columns, batch_size=_BLOCK):
+        for batch in bank.dataset.to_batches(columns=columns, batch_size=_BLOCK, batch_readahead=2):
             for row in batch.to_pylist():
                 told = {**_flat(json.loads(row["metadata"] or "{}")), "id": row["id"], "text": row["text"] or ""}
                 if row["image"] is not None:
@@ -90,7 +90,7 @@ def _parquet(bank: Bank, out: Path) -> Iterator[int]:
     columns = ["id", "text", "image", "metadata"]  # all others a reader would take for metadata
     schema = bank.dataset.scanner(columns=columns).projected_schema.remove_metadata()
     with parquet.ParquetWriter(out, schema) as writer:
-        for batch in bank.dataset.to_batches(columns=columns, batch_size=_BLOCK):
+        for batch in bank.dataset.to_batches(columns=columns, batch_size=_BLOCK, batch_readahead=2):
             writer.write_batch(batch.replace_schema_metadata(None))
             yield len(batch)
 
