@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from pathlib import Path
 
+import lance
 import numpy as np
 import pytest
 
@@ -20,16 +23,23 @@ from .test_indexes import hnsw
 SECRET = "a word that must be gone " + "xyzzy" * 20
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank of six versions and many small files; one document that was removed, and one that was replaced, held SECRET."""
-    build(items(range(6)), tmp_path / "bank", words())
-    add(tmp_path / "bank", [*items(range(6, 9)), item(20, SECRET)], words())
-    add(tmp_path / "bank", [*items(range(9, 12)), Item("x", "words", id="id21", metadata={"secret": SECRET})], words())
-    remove(tmp_path / "bank", ["id20", "id3"])
-    add(tmp_path / "bank", [item(21), item(1, "another")], words(), replace=True)
-    remove(tmp_path / "bank", ["id0"])
-    return tmp_path / "bank"
+    made = tmp_path_factory.mktemp("lived") / "bank"
+    build(items(range(6)), made, words())
+    add(made, [*items(range(6, 9)), item(20, SECRET)], words())
+    add(made, [*items(range(9, 12)), Item("x", "words", id="id21", metadata={"secret": SECRET})], words())
+    remove(made, ["id20", "id3"])
+    add(made, [item(21), item(1, "another")], words(), replace=True)
+    remove(made, ["id0"])
+    return made
+
+
+@pytest.fixture
+def place(lived: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(lived, tmp_path / "bank"))
 
 
 def held(place: Path) -> list[str]:
@@ -140,6 +150,35 @@ def test_what_an_interrupted_change_left_and_gave_up_is_swept_away(place: Path, 
     assert data(place) == 1
     assert held(place) == []
     assert verify(place).whole
+
+
+@pytest.mark.parametrize(("share", "seed"), [(0.0, 0), (0.2, 1), (0.4, 2), (0.6, 3), (0.8, 4), (0.9, 5)])
+def test_forgetting_that_was_cut_short_is_no_damage_and_the_next_writer_ends_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch, share: float, seed: int
+) -> None:
+    expected = contents(place)
+
+    def cut_short(dataset: lance.LanceDataset, *age: object, **more: object) -> None:
+        """As Lance, killed after some of the files of older versions, in no order that we may rely on."""
+        newest = {one["path"] for one in dataset.tracked_files().read_all().to_pylist() if one["version"] == dataset.version}
+        old = [name for name in tree(place) if name.split("/")[0] in ("data", "_versions", "_transactions", "_deletions")]
+        old = [name for name in old if name not in newest and name != "_versions/latest_version_hint.json"]
+        for name in random.Random(seed).sample(old, int(len(old) * share)):
+            (place / name).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lance.LanceDataset, "cleanup_old_versions", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            compact(place, keep_days=0)
+    assert contents(place) == expected
+    assert verify(place).damage == []
+    assert remove(place, ["id5"]) == 1
+    assert [one["version"] for one in Bank.open(place).versions()][-1] == Bank.open(place).version
+    assert len(Bank.open(place).versions()) == 2
+    verdict = verify(place)
+    assert (verdict.damage, verdict.unrecorded) == ([], [])
+    assert held(place) == []
 
 
 def test_changes_go_on_after_compacting(place: Path) -> None:

@@ -290,7 +290,7 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(told=st.lists(metadata, min_size=1, max_size=8), where=conditions)
 def test_any_condition_finds_what_sql_says_of_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory, told: list[dict[str, Any]], where: str

@@ -97,23 +97,24 @@ def trial(case: Case, server: Server, place: Path, **when: Any) -> bool:
     return killed
 
 
-def trials(case: Case, server: Server, folder: Path, way: str, count: int, seed: int) -> int:
-    """Kills as often, at moments that are spread over the whole change; gives how many were in time."""
-    chosen, killed = random.Random(f"{case.verb} {way} {seed}"), 0
+def trials(case: Case, server: Server, folder: Path, way: str, count: int, seed: int) -> None:
+    """Kills as often, at moments that are spread over the whole change; one that had ended before is killed earlier."""
+    chosen = random.Random(f"{case.verb} {way} {seed}")
     for number in range(count):
         share = (number + chosen.random()) / count
         when = {"at_line": 1 + int(share * case.lines)} if way == "line" else {"after": share * case.seconds}
         try:
-            killed += trial(case, server, folder / f"bank{number}", **when)
+            while not trial(case, server, folder / f"bank{number}", **when):
+                assert way == "time"
+                when["after"] /= 2
         except BaseException as error:
             error.add_note(f"killed by {way}, number {number} of {count}: {when}")
             raise
-    return killed
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_killed_writer_leaves_a_whole_bank_and_the_same_call_completes_it(case: Case, server: Server, tmp_path: Path) -> None:
-    assert trials(case, server, tmp_path, "line", 2, seed=1) == 2
+    trials(case, server, tmp_path, "line", 2, seed=1)
     trials(case, server, tmp_path, "time", 1, seed=1)
 
 
@@ -121,5 +122,4 @@ def test_a_killed_writer_leaves_a_whole_bank_and_the_same_call_completes_it(case
 @pytest.mark.parametrize("way", ["line", "time"])
 @pytest.mark.parametrize("verb", VERBS)
 def test_200_killed_writers_leave_whole_banks(case: Case, server: Server, tmp_path: Path, way: str) -> None:
-    killed = trials(case, server, tmp_path, way, TRIALS, seed=2)
-    assert killed >= TRIALS // 2
+    trials(case, server, tmp_path, way, TRIALS, seed=2)

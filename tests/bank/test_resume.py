@@ -59,8 +59,7 @@ def documents(verb: str) -> list[Item]:
 VERBS = ["build", "overwrite", "add", "upsert"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize("at", [1, 3, 8, 14, 22, 27])
+@pytest.mark.parametrize(("at", "error"), zip([1, 3, 8, 14, 22, 27], [RuntimeError, KeyboardInterrupt] * 3, strict=True))
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_the_source_interrupts_goes_on_and_nothing_is_embedded_twice(
     base: Path, verb: str, at: int, error: type[BaseException]
@@ -86,7 +85,7 @@ def test_what_the_source_interrupts_goes_on_and_nothing_is_embedded_twice(
     assert sorted(one.name for one in base.parent.iterdir() if one.name.startswith(".")) == []
 
 
-@pytest.mark.parametrize("call", [1, 2, 3, 6, 11, 15])
+@pytest.mark.parametrize("call", [2, 3, 6, 15])
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_the_embedder_interrupts_repeats_no_more_than_the_batch_it_failed_in(base: Path, verb: str, call: int) -> None:
     source, whole = documents(verb), base.with_name("whole")
@@ -138,7 +137,7 @@ sources = st.lists(st.one_of(documents_, documents_, documents_, broken), max_si
 Tried = tuple[dict[str, tuple], tuple[int, ...], list[tuple[str, str]]]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(verb=st.sampled_from(VERBS), before=sources, after=sources, error=st.sampled_from([RuntimeError, KeyboardInterrupt]))
 def test_a_source_that_has_changed_in_between_gives_what_it_would_give_alone(
     tmp_path_factory: pytest.TempPathFactory, verb: str, before: list[Item], after: list[Item], error: type[BaseException]

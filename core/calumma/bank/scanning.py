@@ -12,8 +12,10 @@ from calumma.interfaces import Entries, Hits, Query, Vectors
 
 def nearest(blocks: Iterable[Entries], queries: Sequence[Query], k: int) -> Hits:
     """The k best inner products of each query over all blocks, without what it excludes or leaves out by `only`."""
-    vectors = np.stack([_vector(query) for query in queries]) if queries else np.zeros((0, 0), np.float32)
     best = Hits.best(np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32), k)
+    if not queries:
+        return best
+    vectors = np.stack([_vector(query) for query in queries])
     for block in blocks:
         scores = vectors @ block.vectors.T
         for row, query in enumerate(queries):

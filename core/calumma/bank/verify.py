@@ -17,6 +17,7 @@ from calumma.bank.opening import open_dataset, reading
 from calumma.bank.progress import progress_bar
 from calumma.bank.schema import BankInfo, check_columns
 from calumma.bank.writing import checksums
+from calumma.bank.writing.forgetting import is_forgetting
 from calumma.errors import BankError
 from calumma.files import read_text
 
@@ -76,9 +77,10 @@ def verify(bank: str | Path, version: int | None = None, progress: bool | None =
 
 def _compare(path: Path, damage: list[str], progress: bool | None) -> tuple[int, list[str]]:
     """Compares every file with its checksum; gives how many, and those that have none."""
+    forgetting = is_forgetting(path)
     needed, there, known = _needed(path, damage), list(checksums.files_of(path)), _recorded(path, damage)
     unrecorded = [name for name in there if name not in known]
-    expected = needed if checksums.is_forgetting(path) else needed | set(known)
+    expected = needed if forgetting or is_forgetting(path) else needed | set(known)
     wrong = dict.fromkeys(sorted(expected - set(there)), "is gone")
     compared = [name for name in there if name in known]
     with progress_bar(f"Reading {path.name}", len(compared), progress) as advance:
@@ -107,12 +109,13 @@ def _recorded(path: Path, damage: list[str]) -> dict[str, checksums.Checksum]:
 
 
 def _needed(path: Path, damage: list[str]) -> set[str]:
-    """The files that some version consists of."""
+    """The files that some version consists of; of the newest alone while others are forgotten."""
     try:
         with reading(path):
             dataset = open_dataset(path, None)
-            tracked = dataset.tracked_files().read_all()
-            return set(tracked["path"].to_pylist())
+            tracked = dataset.tracked_files().read_all().to_pylist()
+            newest = int(dataset.version) if is_forgetting(path) else None
+            return {one["path"] for one in tracked if newest in (None, one["version"])}
     except BankError as error:
         damage.append(error.message)
         return set()

@@ -21,6 +21,7 @@ from calumma.bank.sources.source import Item, Skipped, Source
 from calumma.bank.writing import checksums
 from calumma.bank.writing.commit import commit_new, commit_rows, commit_without, fragment_files, is_committed, write_fragments
 from calumma.bank.writing.embedding import table_of
+from calumma.bank.writing.forgetting import go_on_forgetting
 from calumma.bank.writing.journal import FOLDER, Change, Journal, Verb, discard, has_work, pending_change
 from calumma.bank.writing.known import KnownIds
 from calumma.bank.writing.lock import forget_lock, writer_lock
@@ -170,8 +171,7 @@ def recovered(bank: Path) -> None:
 
 def _record(bank: Path) -> None:
     """Checksums of files that have none yet, and Lance's note of the newest version, as a killed writer did not write them."""
-    if checksums.is_forgetting(bank):
-        checksums.forget_gone(bank)
+    go_on_forgetting(bank)
     known = checksums.recorded(bank)
     rest = [file for file in checksums.files_of(bank) if file not in known]
     if known and any(file.startswith("_versions/") for file in rest):

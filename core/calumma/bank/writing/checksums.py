@@ -17,7 +17,6 @@ from calumma.files import read_file
 FOLDER = "_checksums"
 KEPT = ("data", "_versions", "_transactions", "_deletions", "_indices", "_reports")  # those of Lance, and our reports
 HINT = "_versions/latest_version_hint.json"  # the one file that Lance writes again
-FORGETTING = "forgetting"
 MOST = 2**30
 
 
@@ -98,17 +97,6 @@ def mend_hint(bank: Path, version: int) -> None:
         write_whole(hint, hint_of(version).encode())
 
 
-def begin_forgetting(bank: Path) -> None:
-    """Before files are removed: that recorded ones are gone is no damage until `forget_gone` has ended. Raises OSError."""
-    (bank / FOLDER).mkdir(exist_ok=True)
-    write_whole(bank / FOLDER / FORGETTING, b"")
-
-
-def is_forgetting(bank: Path) -> bool:
-    """Whether files are being removed, or a writer was killed while it did that."""
-    return (bank / FOLDER / FORGETTING).is_file()
-
-
 def forget_gone(bank: Path) -> None:
     """One record in place of all, without files that are there no more. Raises DamagedRecord, OSError."""
     there = set(files_of(bank))
@@ -118,7 +106,6 @@ def forget_gone(bank: Path) -> None:
     for path in [*old, *(bank / FOLDER).glob(f"*{PART}")]:
         if path.name != "all.json":
             path.unlink()
-    (bank / FOLDER / FORGETTING).unlink(missing_ok=True)
 
 
 def _dump(files: Mapping[str, object]) -> bytes:

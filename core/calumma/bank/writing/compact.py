@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from calumma.bank.indexes import FOLDER as INDEXES
 from calumma.bank.opening import open_dataset, reading
-from calumma.bank.writing import checksums
 from calumma.bank.writing.changes import changing, recovered
+from calumma.bank.writing.forgetting import forget_versions
 from calumma.bank.writing.journal import pending_change
 from calumma.bank.writing.lock import HOLDER, LOCK
 from calumma.errors import BankError, InputError
@@ -51,14 +51,11 @@ def compact(bank: str | Path, keep_days: float = 7.0) -> Compaction:
             )
         before = _size(path)
         with reading(path.name):
-            dataset = open_dataset(path, None)
-            dataset.optimize.compact_files()
+            open_dataset(path, None).optimize.compact_files()
             recovered(path)
+            forget_versions(path, datetime.now(UTC) - timedelta(days=min(keep_days, MOST_DAYS)))
             dataset = open_dataset(path, None)
-            checksums.begin_forgetting(path)
-            dataset.cleanup_old_versions(timedelta(days=min(keep_days, MOST_DAYS)), delete_unverified=True)
             versions = [int(one["version"]) for one in dataset.versions()]
-        checksums.forget_gone(path)
         _forget_indexes(path, versions)
         return Compaction(int(dataset.version), len(versions), before, _size(path))
 

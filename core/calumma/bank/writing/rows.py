@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import TypeVar
 
 from calumma.bank.sources.source import Item, Skipped
@@ -197,19 +198,21 @@ def _windows(items: Iterable[Item | Skipped]) -> Iterator[list[Item | Skipped]]:
 
 def _ahead(function: Callable[[T], Row | Skipped], items: Iterable[T], workers: int) -> Iterator[Row | Skipped]:
     """`map` by several threads: in order, some items ahead of who asks, never with more decoded than memory should hold."""
-    held: Counter[str] = Counter()
+    held, lock = Counter[str](), Lock()
 
     def held_by(result: Row | Skipped) -> int:
         return result.pixels.nbytes if isinstance(result, Row) and result.pixels is not None else 0
 
     def run(item: T) -> Row | Skipped:
         result = function(item)
-        held["bytes"] += held_by(result)
+        with lock:
+            held["bytes"] += held_by(result)
         return result
 
     def taken(future: Future[Row | Skipped]) -> Row | Skipped:
         result = future.result()
-        held["bytes"] -= held_by(result)
+        with lock:
+            held["bytes"] -= held_by(result)
         return result
 
     waiting: deque[Future[Row | Skipped]] = deque()

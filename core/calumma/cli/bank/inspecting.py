@@ -51,7 +51,8 @@ def verify_bank(bank: BankArgument, at: VersionOption = None, as_json: JsonOptio
             note(sentence)
         if verdict.unrecorded:
             note(
-                f"{len(verdict.unrecorded)} files have no checksum (an older Calumma wrote them): only their form was checked."
+                f"{len(verdict.unrecorded)} files have no checksum (an older Calumma wrote them, or a writer was killed): "
+                "only their form was checked."
             )
         state = "whole" if verdict.whole else "DAMAGED"
         print(f"{bank}: {state}; version {verdict.version}, {verdict.documents:,} documents, {verdict.files} files compared.")
