@@ -11,7 +11,20 @@ import pytest
 from calumma import interfaces
 from calumma.extension import ComponentSpec
 
-PLUGINS = ("taming", "tokenizers", "openclip", "exact", "faiss", "hnswlib", "none", "selection")
+PLUGINS = (
+    "taming",
+    "tokenizers",
+    "openclip",
+    "exact",
+    "faiss",
+    "hnswlib",
+    "none",
+    "selection",
+    "lance",
+    "milvus",
+    "bm25",
+    "fusion",
+)
 KINDS = {
     "image_tokenizer": interfaces.ImageTokenizer,
     "text_tokenizer": interfaces.TextTokenizer,
