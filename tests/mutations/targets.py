@@ -61,7 +61,7 @@ OTHER_TESTS = {
     "tokenizers": ["plugins/test_tokenizers.py", "plugins/test_tokenizer_files.py"],
     "cm3leon": ["decoding/test_decoder.py", "decoding/test_model.py", "security/test_weights.py"],
     "taming": ["plugins/test_taming.py", "plugins/test_taming_files.py", "security/test_weights.py"],
-    "openclip": ["plugins/test_openclip.py", "security/test_weights.py"],
+    "openclip": ["plugins/test_openclip.py", "plugins/test_openclip_files.py", "security/test_weights.py"],
 }
 
 

@@ -94,13 +94,14 @@ def test_it_can_do_what_all_its_parts_can() -> None:
     assert index.accepts == {"vector", "text"}
     assert not index.capabilities
     filled(index)
-    with pytest.raises(ComponentError, match="cannot take more"):
+    with pytest.raises(ComponentError, match=r"^tests/wordretriever cannot take more"):
         index.add(Entries(np.array([50]), VECTORS[:1], ["more"]))
-    with pytest.raises(ComponentError, match="cannot remove"):
+    with pytest.raises(ComponentError, match=r"^tests/wordretriever cannot remove"):
         index.remove(KEYS[:1])
     with pytest.raises(ComponentError, match="fusion/rrf cannot filter"):
         index.search([Query(QUERY.vector, QUERY.text, only=KEYS[:1])], 1)
     assert index.size == 4
+    assert RRF.capabilities == set(Catalog().spec("retriever", "fusion/rrf").capabilities)
     assert rrf(sample(DotRetriever), "exact/flat").capabilities == DotRetriever.capabilities
     assert rrf(sample(NeverForgets), "exact/flat").capabilities == {"grows"}
 
@@ -111,16 +112,30 @@ def test_what_one_part_refuses_no_part_holds() -> None:
         filled(untrainable)
     assert untrainable.size == 0
     assert answers(rrf("exact/flat").search([QUERY], 3)) == {}
-    index = filled(rrf("bm25/text", "exact/flat"))
-    more = np.array([50, 60])
-    for wrong in (
-        Entries(more, np.ones((2, 3), np.float32), TEXTS[:2]),
-        Entries(more, np.array([[0, 1], [np.nan, 0]], np.float32), TEXTS[:2]),
-        Entries(more, VECTORS[:2], TEXTS[:1]),
-        Entries(np.array([50, 10]), VECTORS[:2], TEXTS[:2]),
-    ):
-        with pytest.raises(InputError):
-            index.add(wrong)
+
+
+@pytest.mark.parametrize("parts", [("bm25/text", "exact/flat"), ("exact/flat", "bm25/text"), ("bm25/text",)])
+@pytest.mark.parametrize("reopened", [False, True])
+def test_rows_are_refused_before_any_part_has_them(parts: tuple[str, ...], reopened: bool, tmp_path: Path) -> None:
+    index, more = filled(rrf(*parts)), np.array([50, 60])
+    if reopened:
+        index.save(tmp_path)
+        index = RRF.open(tmp_path, index.options)
+    wrong = [
+        (Entries(more, VECTORS[:2], TEXTS[:1]), "bm25/text needs one text for every key"),
+        (Entries(more, VECTORS[:2]), "bm25/text needs one text for every key"),
+        (Entries(np.array([50, 10]), VECTORS[:2], TEXTS[:2]), "A key was added twice"),
+        (Entries(np.array([50, 50]), VECTORS[:2], TEXTS[:2]), "A key was added twice"),
+    ]
+    if len(parts) > 1:
+        wrong += [
+            (Entries(more, np.ones((2, 3), np.float32), TEXTS[:2]), "3 dimensions"),
+            (Entries(more, np.array([[0, 1], [np.nan, 0]], np.float32), TEXTS[:2]), "NaN"),
+        ]
+    for entries, reason in wrong:
+        with pytest.raises(InputError, match=reason):
+            index.add(entries)
+        assert {part.size for part in index._parts} == {4}
     index.add(Entries(more, VECTORS[:2], TEXTS[:2]))
     assert {part.size for part in index._parts} == {6}
 
@@ -151,10 +166,11 @@ def test_rows_that_a_later_part_refuses_are_taken_out_again() -> None:
 def test_the_key_of_its_index_is_that_of_its_parts_as_built() -> None:
     parts = [{"use": "hnswlib/hnsw", "M": 8, "ef_search": 10}, "bm25/text"]
     one = rrf(*parts)
-    same = rrf({"use": "hnswlib/hnsw", "M": 8, "ef_search": 90}, "bm25/text", depth=7, weights=[1, 2], k_constant=1)
+    same = [rrf({"use": "hnswlib/hnsw", "M": 8, "ef_search": 90}, "bm25/text")]
+    same += [rrf(*parts, **change) for change in ({"depth": 7}, {"weights": [1, 2]}, {"k_constant": 1})]
     other = rrf({"use": "hnswlib/hnsw", "M": 9, "ef_search": 10}, "bm25/text")
-    assert one.index_key() == same.index_key() != other.index_key()
-    assert len({index.fingerprint() for index in (one, same, other)}) == 3
+    assert {one.index_key()} == {index.index_key() for index in same} != {other.index_key()}
+    assert len({index.fingerprint() for index in (one, other, *same)}) == 6
 
 
 def test_a_part_is_the_fusions_own() -> None:

@@ -108,6 +108,14 @@ def test_the_index_is_built_when_the_announced_rows_have_come() -> None:
     assert recall(asked(index), vectors(), keys()) > 0.9
 
 
+def test_a_sample_that_is_too_small_to_learn_from_is_left_for_the_rows_themselves() -> None:
+    index = LanceIVF(LanceOptions(**SMALL))
+    index.train(vectors(20), N)
+    index.add(Entries(keys(), vectors()))
+    assert index._segments == 1
+    assert recall(asked(index), vectors(), keys()) > 0.9
+
+
 def test_fewer_rows_than_were_announced_are_indexed_when_saved(tmp_path: Path) -> None:
     index = LanceIVF(LanceOptions(**SMALL))
     index.train(vectors(600), 10 * N)
@@ -279,8 +287,8 @@ def test_a_data_set_of_other_columns_is_refused(tmp_path: Path) -> None:
         LanceIVF.open(tmp_path, LanceOptions())
 
 
-def test_what_cannot_be_written_says_where_there_must_be_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = filled(50)
+def test_what_cannot_be_written_says_where_there_must_be_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, empty = filled(50), LanceIVF(LanceOptions())
 
     def full(*args: object, **more: object) -> None:
         raise OSError("No space left on device")
@@ -290,6 +298,10 @@ def test_what_cannot_be_written_says_where_there_must_be_room(monkeypatch: pytes
         index.add(Entries(keys(2, 50), vectors(2)))
     assert "TMPDIR" in caught.value.fix
     assert index.size == 50
+    with pytest.raises(ComponentError, match="No space left on device"):
+        empty.add(Entries(keys(2), vectors(2)))
+    empty.save(tmp_path)
+    assert LanceIVF.open(tmp_path, LanceOptions()).size == 0
 
 
 # --- keys ---

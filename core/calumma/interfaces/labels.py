@@ -107,6 +107,12 @@ class Labels:
         """
         if self.size == 0 or k < 1 or not len(queries):
             return _nothing(len(queries), k)
+        for query in queries:
+            if query.only is not None or len(query.exclude):
+                break
+        else:
+            labels, scores = nearest(vectors, min(k, self.size), None)
+            return Hits.best(self.keys[labels], scores, k)
         asks = self._asks(queries, filters)
         if len(asks) == 1:
             return self._answers(queries, vectors, k, asks[0], nearest)
@@ -128,8 +134,6 @@ class Labels:
 
     def _asks(self, queries: Sequence[Query], filters: bool) -> list[Ask]:
         """What can be asked together: a query's share in it depends on nothing but itself, so batches change no answer."""
-        if not any(query.only is not None or len(query.exclude) for query in queries):
-            return [Ask(np.arange(len(queries)), 0, None)]
         groups: dict[Hashable, list[int]] = {}
         for number, query in enumerate(queries):
             excluded = len(query.exclude)

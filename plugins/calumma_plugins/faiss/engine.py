@@ -29,11 +29,12 @@ class Engine:
     """An index under maximum inner product, over rows 0, 1, 2, ...
 
     Attributes:
-        index: what the factory string makes. facts: of that string.
+        index: what the factory string makes. dimension: of rows and queries. facts: of the factory string.
     """
 
     def __init__(self, index: Any, options: FaissOptions) -> None:
         self.index, self.facts, self._options = index, read(options.factory), options
+        self.dimension = int(index.d)
         self._file: BinaryIO | None = None  # that the index is a view of
         self._set_search_options()
 

@@ -8,11 +8,11 @@ from typing import Self
 
 import numpy as np
 
-from calumma.documents import BoolArray, IntArray
+from calumma.documents import IntArray
 from calumma.errors import AssetError, CalummaError, ComponentError
 from calumma.interfaces import Entries, Hits, Labels, Query, Retriever, RetrieverCapability, Vectors
 from calumma.interfaces import Options as OptionsBase
-from calumma_plugins.faiss.engine import Engine, FloatArray
+from calumma_plugins.faiss.engine import Engine
 from calumma_plugins.faiss.factory import read
 from calumma_plugins.faiss.options import FaissOptions
 
@@ -42,7 +42,7 @@ class FaissIndex(Retriever):
 
     @property
     def _dimension(self) -> int | None:
-        return None if self._engine is None else int(self._engine.index.d)
+        return None if self._engine is None else self._engine.dimension
 
     def train(self, vectors: Vectors, total: int) -> None:
         if self._engine is not None:
@@ -85,14 +85,13 @@ class FaissIndex(Retriever):
 
     def search(self, queries: Sequence[Query], k: int) -> Hits:
         vectors = self.vectors_of(queries, self._dimension)
-        return self._labels.search(queries, vectors, k, self._nearest, filters="filters" in self.capabilities)
-
-    def _nearest(self, vectors: Vectors, wanted: int, allowed: BoolArray | None) -> tuple[IntArray, FloatArray]:
-        assert self._engine is not None
-        labels, scores = self._engine.nearest(vectors, wanted, allowed)
-        if labels.max() >= len(self._labels):
-            raise AssetError("The index of faiss/index is damaged: it finds what it does not hold.", "Build it again.")
-        return labels, scores
+        if self._engine is None:
+            return Hits.of([(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(queries), k)
+        try:
+            return self._labels.search(queries, vectors, k, self._engine.nearest, filters="filters" in self.capabilities)
+        except IndexError as error:  # a label beyond those that were given
+            damaged = "The index of faiss/index is damaged: it finds what it does not hold."
+            raise AssetError(damaged, "Build it again.") from error
 
     def save(self, folder: Path) -> None:
         self._labels.save(folder)

@@ -23,7 +23,7 @@ from calumma_plugins.hnswlib.options import HNSWOptions
 
 SEED = 100
 BLOCK = 4096
-PER_ROW = 5  # scoring one row costs as much as ef_search / PER_ROW steps through the graph, a call of Python each
+FEW = 5  # to score r of n rows is faster than to walk to them, a call of Python a step, while r * r <= FEW * n (measured)
 
 
 class HNSW(Retriever):
@@ -74,7 +74,7 @@ class HNSW(Retriever):
 
     def _nearest(self, vectors: Vectors, wanted: int, allowed: BoolArray | None) -> tuple[IntArray, npt.NDArray[np.float32]]:
         """Labels and scores [Q, wanted]. Where the graph leads to fewer rows than there are, all of them are scored."""
-        if allowed is not None and int(allowed.sum()) ** 2 <= PER_ROW * len(allowed):
+        if allowed is not None and int(allowed.sum()) ** 2 <= FEW * len(allowed):
             return self._exactly(vectors, wanted, allowed)
         try:
             if allowed is None:
@@ -86,9 +86,10 @@ class HNSW(Retriever):
                 return self._exactly(vectors, wanted, self._labels.live if allowed is None else allowed)
             rows = [self._nearest(vectors[i : i + 1], wanted, allowed) for i in range(len(vectors))]
             return np.concatenate([row for row, _ in rows]), np.concatenate([row for _, row in rows])
-        return labels.astype(np.int64), 1 - distances
+        return labels.view(np.int64), 1 - distances
 
     def _exactly(self, vectors: Vectors, wanted: int, allowed: BoolArray) -> tuple[IntArray, npt.NDArray[np.float32]]:
+        """Labels and scores [Q, wanted] of the best of these rows, each of which is scored."""
         rows = np.flatnonzero(allowed)
         scores = np.concatenate(
             [

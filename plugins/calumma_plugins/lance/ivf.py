@@ -6,6 +6,7 @@ Lance's distance `dot` is 1 - inner product.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import weakref
@@ -30,6 +31,8 @@ from calumma_plugins.lance.folders import check_folder, copy_folder
 from calumma_plugins.lance.keys import KnownKeys
 from calumma_plugins.lance.options import LanceOptions
 from calumma_plugins.lance.training import CODES, codebook, partitions
+
+logging.getLogger("pylance").setLevel(logging.NOTSET)  # it sets INFO, whatever the program wants to see
 
 ROWS, FILE = "rows.lance", "index.json"
 MAX_PARTITIONS = 4096
@@ -84,7 +87,7 @@ class LanceIVF(Retriever):
         if not len(sample):
             return
         self._expected, self._dimension = total, sample.shape[1]
-        if total >= self.options.index_from:
+        if total >= self.options.index_from and len(sample) >= CODES:
             self._learn(sample[: self.train_rows], total)
 
     def add(self, entries: Entries) -> None:
@@ -123,7 +126,7 @@ class LanceIVF(Retriever):
         assert path is not None
         if not self._segments and self._size >= least:
             self._build()
-        elif self._segments and self._unindexed >= max(self.options.index_from, 16 * self._partitions()):
+        elif self._segments and self._unindexed >= max(self.options.index_from, 16 * self._partitions(self._size)):
             merged = self._segments if self._segments >= MAX_SEGMENTS else 0
             self._rows.optimize.optimize_indices(num_indices_to_merge=merged)
             self._segments = 1 if merged else self._segments + 1
@@ -151,9 +154,8 @@ class LanceIVF(Retriever):
         self._segments = 1
 
     def _learn(self, sample: Vectors, total: int) -> None:
-        wanted = self.options.num_partitions or min(MAX_PARTITIONS, isqrt(total))
-        self._centroids = partitions(sample, min(wanted, len(sample)))
-        if self.options.index == "IVF_PQ" and len(sample) >= CODES:
+        self._centroids = partitions(sample, min(self._partitions(total), len(sample)))
+        if self.options.index == "IVF_PQ":
             self._codebook = codebook(sample[:CODEBOOK_ROWS], self._sub_vectors(sample.shape[1]))
 
     def _sample(self) -> Vectors:
@@ -164,8 +166,8 @@ class LanceIVF(Retriever):
         rows = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(places), -1)
         return rows[draw.permutation(len(rows))]
 
-    def _partitions(self) -> int:
-        return len(self._centroids) if self._centroids is not None else min(MAX_PARTITIONS, isqrt(self._size))
+    def _partitions(self, rows: int) -> int:
+        return self.options.num_partitions or min(MAX_PARTITIONS, isqrt(rows))
 
     def _sub_vectors(self, dimension: int) -> int:
         """How many there are of a vector. Raises ComponentError where they do not divide it."""
@@ -248,7 +250,7 @@ class LanceIVF(Retriever):
     # --- on disk ---
 
     def save(self, folder: Path) -> None:
-        if self._path is not None:
+        if self._rows is not None and self._path is not None:
             with _writing():
                 if self._own:
                     self._index(self.options.index_from)
@@ -257,7 +259,7 @@ class LanceIVF(Retriever):
         told = {
             "index": self.options.index,
             "rows": self._size,
-            "dimension": self._dimension if self._path is not None else None,
+            "dimension": None if self._rows is None else self._dimension,
             "segments": self._segments,
             "unindexed": self._unindexed,
         }

@@ -217,10 +217,10 @@ class MilvusCollection(Retriever):
             return int(told["count(*)"])
 
     def _ready(self, searching: bool = False) -> Any:
-        """The client, the collection loaded; Milvus Lite builds graphs and lists of what was added before the first search."""
+        """The client, the collection loaded; Milvus Lite writes what was added before it is searched: else that takes long."""
         with self._lock:
-            if searching and self._unflushed and self._server.uri is None and self._index_type() != "FLAT":
-                self._settle()
+            if searching and self._unflushed and self._server.uri is None:
+                self._settle(stop=self._index_type() != "FLAT")
             client = self._server.client()
             if client is not self._loaded:
                 with self._server.answering():
@@ -228,13 +228,13 @@ class MilvusCollection(Retriever):
                 self._loaded = client
         return client
 
-    def _settle(self) -> None:
-        """Everything is written; Milvus Lite has built its indexes, which it does beside the searches until it is stopped."""
+    def _settle(self, stop: bool) -> None:
+        """Everything is written. Milvus Lite builds its indexes beside the searches; when it is stopped it has built them."""
         client = self._server.client()
         with self._server.answering():
             client.flush(self._collection, timeout=PATIENCE * self.options.timeout)
         self._unflushed = False
-        if self._server.uri is None:
+        if stop:
             self._server.pause()
 
     def _index_type(self) -> str:
@@ -248,7 +248,7 @@ class MilvusCollection(Retriever):
             if self._server.uri is not None and not self._own:
                 assert self._dimension is not None
                 self._changeable(self._dimension)
-            self._settle()
+            self._settle(stop=self._server.uri is None)
         told = {
             "uri": self._server.uri,
             "database": self.options.database,
