@@ -13,7 +13,7 @@ from numpy.lib.format import open_memmap
 
 from calumma.documents.document import BoolArray, IntArray
 from calumma.interfaces.embedder import Vectors
-from calumma.interfaces.retriever import Hits, Query
+from calumma.interfaces.retriever import NO_KEYS, Hits, Query
 
 Nearest = Callable[[Vectors, int, BoolArray | None], tuple[IntArray, npt.NDArray[np.float32]]]
 MOST_SPARE = 256
@@ -108,7 +108,7 @@ class Labels:
         if self.size == 0 or k < 1 or not len(queries):
             return _nothing(len(queries), k)
         for query in queries:
-            if query.only is not None or len(query.exclude):
+            if query.exclude is not NO_KEYS or query.only is not None:  # by identity: at this pace every look counts
                 break
         else:
             labels, scores = nearest(vectors, min(k, self.size), None)

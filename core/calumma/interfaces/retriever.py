@@ -19,9 +19,12 @@ from calumma.interfaces.embedder import Vectors
 
 RetrieverCapability = Literal["deletes", "filters", "grows", "maps memory", "remote"]
 RetrieverMetric = Literal["inner product", "bm25", "reciprocal rank"]
+NO_KEYS: IntArray = np.zeros(0, np.int64)
+NO_KEYS.flags.writeable = False
+NO_VECTORS: Vectors = np.zeros(0, np.float32)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Query:
     """One question to a bank: by vector, by text, or by a picture that the pipeline embeds (`vector` filled in before search).
 
@@ -36,7 +39,7 @@ class Query:
     vector: Vectors | None = None
     text: str | None = None
     image: Pixels | None = None
-    exclude: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    exclude: IntArray = field(default_factory=lambda: NO_KEYS)
     only: IntArray | None = None
     where: str | None = None
 
@@ -85,7 +88,7 @@ class Hits:
     @classmethod
     def best(cls, keys: IntArray, scores: npt.NDArray[np.float32], k: int) -> Hits:
         """The same for all queries at once: keys int64 and scores float32 [Q, M], where -inf stands for no hit."""
-        if scores.shape[1] == k > 0 and (scores[:, 1:] < scores[:, :-1]).all() and (scores[:, -1] > -np.inf).all():
+        if scores.shape[1] == k > 0 and (scores[:, 1:] < scores[:, :-1]).all() and scores[:, -1].min() > -np.inf:
             return cls(keys, scores, np.full(len(keys), k))  # as most engines give them
         order = np.lexsort((keys, -scores), axis=-1)[:, : max(k, 0)]
         rows, missing = np.arange(len(keys))[:, None], k - order.shape[1]
@@ -209,24 +212,30 @@ class Retriever(Component, ABC):
             InputError: one has no vector, or one of another dimension, or one with NaN or infinity.
             ComponentError: a filter, without the capability `filters`.
         """
-        given: list[Vectors] = []
         for query in queries:
             if query.only is not None or query.where is not None:
                 self.check_filter(query)
+        try:
+            rows = np.array([query.vector for query in queries], np.float32)
+        except (TypeError, ValueError):  # not all alike
+            rows = NO_VECTORS
+        if rows.ndim != 2 or (dimension is not None and rows.shape[1] != dimension):
+            self._check_vectors(queries, dimension)
+            return np.zeros((0, dimension or 0), np.float32)
+        _check_finite("query", rows)
+        return rows
+
+    def _check_vectors(self, queries: Sequence[Query], dimension: int | None) -> None:
+        """Raises InputError for the first query whose vector does not fit."""
+        for query in queries:
             if query.vector is None:
                 name = self.id or type(self).__name__
                 raise InputError(f"{name} searches by vector, and the query has none.", "Embed the query first.")
             vector = np.asarray(query.vector, np.float32)
             if vector.ndim != 1:
                 raise InputError(f"The vector of a query has the shape {vector.shape}.", "Give one vector [dimension].")
-            if vector.shape != given[0].shape if given else dimension is not None:
-                self._check_dimension("query", len(vector), len(given[0]) if given else dimension)
-            given.append(vector)
-        if not given:
-            return np.zeros((0, dimension or 0), np.float32)
-        rows = np.array(given)
-        _check_finite("query", rows)
-        return rows
+            dimension = len(vector) if dimension is None else dimension
+            self._check_dimension("query", len(vector), dimension)
 
     def vector_of(self, query: Query, dimension: int | None) -> Vectors:
         """The same for one query: float32 [D]."""
