@@ -42,6 +42,38 @@ class TestTopP(RuleContract):
     component = "sampling/top-p"
 
 
+class TestMinP(RuleContract):
+    component = "sampling/min-p"
+
+
+class TestScheduledGuidance(RuleContract):
+    component = "sampling/scheduled-guidance"
+    options = {"length": 8}
+
+
+class TestScheduledGuidanceOfAnInterval(RuleContract):
+    component = "sampling/scheduled-guidance"
+    options = {"schedule": "constant", "begin": 1, "end": 3}
+
+
+class TestEditGuidance(RuleContract):
+    component = "sampling/edit-guidance"
+
+
+class TestEditGuidanceByTheTextAlone(RuleContract):
+    component = "sampling/edit-guidance"
+    options = {"image_weight": 1}
+
+
+class TestContrastive(RuleContract):
+    component = "sampling/contrastive"
+
+
+class TestCDK(RuleContract):
+    component = "sampling/contrastive"
+    options = {"k": 4}
+
+
 # --- broken on purpose ---
 
 

@@ -32,6 +32,24 @@ class TestNucleusGreedy(SamplerContract):
     options = {"temperature": 0, "text_temperature": 0, "text_guidance": 2.0, "top_k": 3}
 
 
+class TestJacobi(SamplerContract):
+    component = "sampling/jacobi"
+
+
+class TestJacobiUncoupled(SamplerContract):
+    component = "sampling/jacobi"
+    options = {"coupled": False, "window": 5, "text_guidance": 2.0}
+
+
+class TestMixture(SamplerContract):
+    component = "sampling/mixture"
+
+
+class TestMixtureOfLoops(SamplerContract):
+    component = "sampling/mixture"
+    options = {"parts": [{"use": "sampling/jacobi", "window": 4}, {"use": "sampling/nucleus", "guidance": 1.0}], "shares": [1, 3]}
+
+
 # --- broken on purpose: each changes what the sampler is given, or what it says ---
 
 

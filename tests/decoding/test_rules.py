@@ -11,7 +11,8 @@ from calumma.errors import FailedError
 from calumma.interfaces import Noise, Rule
 from calumma_plugins.sampling.drawing import draw
 from calumma_plugins.sampling.options import GuidanceOptions, TemperatureOptions, TopKOptions, TopPOptions
-from calumma_plugins.sampling.rules import Guidance, Temperature, TopK, TopP
+from calumma_plugins.sampling.guidance import Guidance
+from calumma_plugins.sampling.rules import Temperature, TopK, TopP
 
 INF = float("inf")
 numbers = st.floats(-8, 8, width=32)

@@ -10,13 +10,20 @@ import numpy as np
 
 from calumma.documents.constraints import ImageConstraint, TextConstraint
 from calumma.documents.document import Document, Hole, Image, IntArray, Modality, Text
-from calumma.documents.layout import CONDITIONAL, UNCONDITIONAL, Constraint, Layout, Task, TokenSequence
+from calumma.documents.layout import (
+    CONDITIONAL,
+    IMAGE_ONLY,
+    TEXT_ONLY,
+    UNCONDITIONAL,
+    Constraint,
+    Layout,
+    Task,
+    TokenSequence,
+)
 from calumma.documents.reading import read
 from calumma.documents.vocabulary import Vocabulary
 from calumma.errors import InputError
 
-IMAGE_ONLY = "image-only"
-TEXT_ONLY = "text-only"
 _DROPPED: dict[str, frozenset[Modality]] = {
     CONDITIONAL: frozenset(),
     UNCONDITIONAL: frozenset(("text", "image")),

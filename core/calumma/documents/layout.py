@@ -15,6 +15,8 @@ from calumma.documents.document import Document, IntArray, Modality
 Task = Literal["generate", "caption", "infill", "edit", "answer"]
 CONDITIONAL = "conditional"
 UNCONDITIONAL = "unconditional"
+IMAGE_ONLY = "image-only"
+TEXT_ONLY = "text-only"
 
 
 @dataclass(frozen=True, eq=False)

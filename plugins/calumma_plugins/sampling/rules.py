@@ -1,38 +1,20 @@
-"""The rules: each takes the logits of one or more streams and gives the next one's."""
+"""The rules that look at one distribution alone: temperature, and what cuts its tail off."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from calumma.documents import CONDITIONAL, UNCONDITIONAL, IntArray
+from calumma.documents import CONDITIONAL, IntArray
 from calumma.interfaces import Options, Rule
-from calumma_plugins.sampling.options import GuidanceOptions, TemperatureOptions, TopKOptions, TopPOptions
+from calumma_plugins.sampling.options import MinPOptions, TemperatureOptions, TopKOptions, TopPOptions
 
 OUT = -torch.inf
 COLDEST = 1e-30  # float32 could not hold l / t below it
-
-
-class Guidance(Rule):
-    """Classifier-free guidance, `l = l_unc + w (l_cond - l_unc)` (Ho and Salimans 2022, arXiv:2207.12598)."""
-
-    id = "sampling/guidance"
-    Options: ClassVar[type[Options]] = GuidanceOptions
-    options: GuidanceOptions
-
-    def __init__(self, options: GuidanceOptions) -> None:
-        super().__init__(options)
-        self.streams = frozenset() if self.options.weight == 1 else frozenset((UNCONDITIONAL,))
-
-    def __call__(self, logits: Mapping[str, Tensor], rows: IntArray, positions: IntArray) -> Tensor:
-        conditional = logits[CONDITIONAL]
-        if not self.streams:
-            return conditional
-        mixed = torch.lerp(logits[UNCONDITIONAL], conditional, self.options.weight)
-        return mixed.masked_fill(conditional == OUT, OUT)  # what is ruled out stays out
 
 
 class Temperature(Rule):
@@ -82,3 +64,17 @@ class TopP(Rule):
         before = mass.cumsum(1) - mass
         beyond = (before >= self.options.p).scatter(1, order, before >= self.options.p)
         return scores.masked_fill(beyond, OUT)
+
+
+class MinP(Rule):
+    """Keeps the ids with `p >= min_p * the largest p` (Nguyen et al. 2024, arXiv:2407.01082); 0 keeps all."""
+
+    id = "sampling/min-p"
+    Options: ClassVar[type[Options]] = MinPOptions
+    options: MinPOptions
+
+    def __call__(self, logits: Mapping[str, Tensor], rows: IntArray, positions: IntArray) -> Tensor:
+        scores, share = logits[CONDITIONAL], self.options.min_p
+        if share == 0:
+            return scores
+        return scores.masked_fill(scores < scores.amax(1, keepdim=True) + math.log(share), OUT)
