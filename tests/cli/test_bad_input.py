@@ -142,7 +142,7 @@ def test_a_run_that_is_interrupted_writes_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("calumma.pipeline.pipeline.decode_picture", interrupted)
+    monkeypatch.setattr("calumma.pipeline.drawing.decode_picture", interrupted)
     ran = calumma("generate", PROMPT, "--registry", tiny, "--out", "out", "--json")
     assert (ran.code, ran.out) == (130, "")
     assert list(here.iterdir()) == []
@@ -154,7 +154,7 @@ def test_what_should_not_have_happened_exits_with_1(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by chance")
 
-    monkeypatch.setattr("calumma.pipeline.pipeline.decode_picture", broken)
+    monkeypatch.setattr("calumma.pipeline.drawing.decode_picture", broken)
     ran = calumma("generate", PROMPT, "--registry", tiny, "--out", "out", "--json")
     assert ran.code == 1
     assert ran.json["error"]["message"] == "ZeroDivisionError: by chance"

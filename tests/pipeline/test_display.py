@@ -125,7 +125,7 @@ def test_texts_of_anybody_cannot_steer_the_terminal(result: Result, captioned: R
 
 def test_a_page_stays_small_however_much_there_is_to_show(result: Result) -> None:
     large = PIL.Image.fromarray(picture(2000, 1000))
-    many = replace(result, images=[large] * 500, texts=["a word " * 10_000] * 1000)
+    many = replace(result, images=[large] * 500, samples=[*range(500)], texts=["a word " * 10_000] * 1000)
     html = many._repr_html_()
     assert len(html) < 10_000_000
     page = Page(html)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from calumma.cli.generate import summary
+from calumma.cli.drawing import drawing_bar, summary
 from calumma.cli.options import (
     BankOption,
     CountOption,
@@ -21,7 +21,6 @@ from calumma.cli.options import (
     SeedOption,
     SetOption,
     SwapOption,
-    drawing_bar,
     open_pipeline,
 )
 from calumma.cli.output import print_json
@@ -48,9 +47,9 @@ def caption(
     pixels = read_picture(picture)
     with (
         open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened,
-        drawing_bar("reading") as show,
+        drawing_bar("reading", as_json, "texts") as show,
     ):
-        result = opened.caption(pixels, n=n, seed=seed, on_progress=show)
+        result = opened.stream_caption(pixels, n, seed).result(show)
     if as_json:
         print_json({"texts": result.texts, **summary(result)})
         return

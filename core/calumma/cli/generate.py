@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from calumma.cli.drawing import draw
 from calumma.cli.options import (
     BankOption,
     CountOption,
     DebugOption,
     DeviceOption,
+    FirstOption,
     JsonOption,
     LocalOption,
     OutOption,
     PipelineOption,
     PluginOption,
+    PreviewOption,
     RegistryOption,
     SeedOption,
     SetOption,
     SwapOption,
-    drawing_bar,
     open_pipeline,
     writable,
 )
-from calumma.cli.output import note, print_json
-
-if TYPE_CHECKING:
-    from calumma.pipeline import Result
 
 
 def generate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help='What to draw, such as "a red apple, noto style".')],
     n: CountOption = 1,
+    first: FirstOption = 0,
+    best_of: Annotated[
+        int,
+        typer.Option(
+            "--best-of", min=1, max=1000, help="Draw so many samples for each picture, keep the one nearest the prompt."
+        ),
+    ] = 1,
     out: OutOption = Path("out"),
+    preview: PreviewOption = False,
     registry: RegistryOption = None,
     pipeline: PipelineOption = "default",
     bank: BankOption = None,
@@ -49,28 +55,5 @@ def generate(
 ) -> None:
     """Draw pictures of a prompt, with retrieved documents before it; write PNGs, a contact sheet and a record."""
     folder = writable(out)
-    with (
-        open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened,
-        drawing_bar("drawing") as show,
-    ):
-        result = opened.generate(prompt, n=n, seed=seed, on_progress=show)
-    report(result, folder, as_json)
-
-
-def report(result: Result, folder: Path, as_json: bool) -> None:
-    """Saves a result of pictures and says where."""
-    saved = result.save(folder)
-    if as_json:
-        print_json({"images": [str(path) for path in saved.images], **summary(result), "record": str(saved.record)})
-        return
-    for one in result.retrieved:
-        note(f"retrieved {one.score:.3f}  {one.document.id}  {one.document.text}")
-    note(f"drew {len(saved.images)} in {result.timings['total']:.1f} s; contact sheet: {saved.sheet}")
-    for path in saved.images:
-        print(path)
-
-
-def summary(result: Result) -> dict[str, Any]:
-    """What every verb's JSON says of a result."""
-    retrieved = [{"id": one.document.id, "text": one.document.text, "score": one.score} for one in result.retrieved]
-    return {"retrieved": retrieved, "seconds": round(result.timings["total"], 3)}
+    with open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened:
+        draw(opened.stream(prompt, n, seed, first=first, best_of=best_of, preview=preview), folder, as_json, "drawing")

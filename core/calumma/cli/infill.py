@@ -7,23 +7,24 @@ from typing import Annotated
 
 import typer
 
-from calumma.cli.generate import report
+from calumma.cli.drawing import draw
 from calumma.cli.options import (
     BankOption,
     CountOption,
     DebugOption,
     DeviceOption,
+    FirstOption,
     JsonOption,
     LocalOption,
     OutOption,
     PipelineOption,
     PluginOption,
+    PreviewOption,
     RegistryOption,
     SeedOption,
     SetOption,
     SwapOption,
     box_of,
-    drawing_bar,
     open_pipeline,
     writable,
 )
@@ -35,7 +36,9 @@ def infill(
     box: Annotated[str, typer.Option("--box", metavar="X0,Y0,X1,Y1", help="In the picture's pixels; X1 and Y1 exclusive.")],
     prompt: Annotated[str, typer.Option("--prompt", help="What the whole picture shows.")],
     n: CountOption = 1,
+    first: FirstOption = 0,
     out: OutOption = Path("out"),
+    preview: PreviewOption = False,
     paste: Annotated[bool, typer.Option("--paste/--no-paste", help="Keep every pixel outside the box as given.")] = True,
     registry: RegistryOption = None,
     pipeline: PipelineOption = "default",
@@ -53,9 +56,6 @@ def infill(
     corners = box_of(box)
     pixels = read_picture(picture)
     folder = writable(out)
-    with (
-        open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened,
-        drawing_bar("infilling") as show,
-    ):
-        result = opened.infill(pixels, corners, prompt, n=n, seed=seed, paste=paste, on_progress=show)
-    report(result, folder, as_json)
+    with open_pipeline(registry, pipeline, bank, swap, set, device, allow_local, plugin) as opened:
+        stream = opened.stream_infill(pixels, corners, prompt, n, seed, first=first, paste=paste, preview=preview)
+        draw(stream, folder, as_json, "infilling")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +11,6 @@ from calumma.cli import completion
 from calumma.errors import InputError
 
 if TYPE_CHECKING:
-    from calumma.interfaces import Progress
     from calumma.pipeline import Pipeline
 
 RegistryOption = Annotated[
@@ -52,6 +49,10 @@ PluginOption = Annotated[
     typer.Option("--plugin", help="Also use this plugin (observers); may be repeated.", autocompletion=completion.plugins),
 ]
 CountOption = Annotated[int, typer.Option("-n", min=1, max=10_000, help="How many.")]
+FirstOption = Annotated[int, typer.Option("--first", min=0, max=2**31 - 1, help="The number of the first picture.")]
+PreviewOption = Annotated[
+    bool, typer.Option("--preview", help="Show the pictures in OUT/preview.png while they are drawn, row by row.")
+]
 OutOption = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
 
 
@@ -117,20 +118,6 @@ def writable(folder: Path) -> Path:
     except OSError as error:
         raise InputError(f"Cannot write to {folder}: {error.strerror}.", "Choose another --out folder.") from error
     return folder
-
-
-@contextmanager
-def drawing_bar(description: str) -> Iterator[Callable[[Progress], None]]:
-    """Shows a progress bar while it is open; gives what to call with each step."""
-    from calumma.cli.output import progress_bar
-
-    with progress_bar(description) as bar:
-        task = bar.add_task(description, total=None)
-
-        def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total)
-
-        yield show
 
 
 def box_of(text: str) -> tuple[int, int, int, int]:

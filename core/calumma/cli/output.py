@@ -104,18 +104,16 @@ def fail(error: BaseException, as_json: bool, debug: bool) -> NoReturn:
     sys.exit(code)
 
 
-def progress_bar(description: str) -> Any:
-    """A rich progress bar on stderr, shown only on a terminal."""
+def progress_bar(description: str, *columns: Any, shown: bool = True) -> Any:
+    """A rich progress bar on stderr, shown only on a terminal; `columns` stand in for those of a count."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     return Progress(
         TextColumn(description),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        *(columns or (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     )

@@ -89,9 +89,11 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:  # KeyboardInterrupt too
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise InputError(f"Cannot write {path}: {error.strerror}.", "Choose another folder.") from error
 
 

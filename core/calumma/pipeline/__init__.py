@@ -3,5 +3,7 @@
 from calumma.pipeline.load import component, load
 from calumma.pipeline.pipeline import Pipeline
 from calumma.pipeline.result import Result
+from calumma.pipeline.stream import Stream
+from calumma.pipeline.update import Update
 
-__all__ = ["Pipeline", "Result", "component", "load"]
+__all__ = ["Pipeline", "Result", "Stream", "Update", "component", "load"]

@@ -67,7 +67,10 @@ def result_html(result: Result) -> str:
     asked = f'{result.task} "{_shortened(result.prompt)}"' if result.prompt else result.task
     before = [_figure(result.source, "given")] if result.source is not None else []
     before += [_figure(_picture(one), _of_retrieved(one)) for one in result.retrieved]
-    drawn = [_figure(image, f"drawn #{number}") for number, image in enumerate(result.images[:PICTURES])]
+    drawn = [
+        _figure(image, f"drawn #{sample}")
+        for sample, image in list(zip(result.samples, result.images, strict=False))[:PICTURES]
+    ]
     texts = "".join(f"<li>{escape(_shortened(text, LETTERS * 10))}</li>" for text in result.texts[:TEXTS])
     hidden = max(0, len(result.images) - PICTURES)
     more = f"<p>and {hidden} more</p>" if hidden else ""

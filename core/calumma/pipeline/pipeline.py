@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-import PIL.Image
-
-from calumma.documents import CONDITIONAL, Document, Hole, Image, IntArray, Pixels, Task, Text, tasks
+from calumma.documents import Document, Hole, Image, IntArray, Pixels, Text, tasks
 from calumma.errors import InputError
 from calumma.interfaces import (
     Decoder,
     Embedder,
-    Finisher,
     ImageTokenizer,
     Noise,
-    Progress,
     Query,
     Retrieved,
     Retriever,
@@ -28,7 +22,8 @@ from calumma.interfaces import (
 )
 from calumma.interfaces.component import Component, Device, Dtype
 from calumma.pipeline import display
-from calumma.pipeline.finishing import check_extra, finished
+from calumma.pipeline.drawing import Drawing
+from calumma.pipeline.finishing import check_extra
 from calumma.pipeline.images import (
     Box,
     Frame,
@@ -36,20 +31,18 @@ from calumma.pipeline.images import (
     as_pixels,
     cells_of,
     check_box,
-    decode_picture,
     encode_picture,
     paste_box,
 )
 from calumma.pipeline.record import components_record, versions
+from calumma.pipeline.request import BATCH, Request
 from calumma.pipeline.result import Result
+from calumma.pipeline.stream import OnProgress, Stream, progress_of
 from calumma.pipeline.wiring import check_wiring
 
 if TYPE_CHECKING:
     from calumma.bank import Bank
     from calumma.extension import Catalog
-
-OnProgress = Callable[[Progress], None]
-BATCH = 32  # rows drawn at a time
 
 
 class Pipeline:
@@ -145,9 +138,36 @@ class Pipeline:
     def _repr_html_(self) -> str:
         return display.pipeline_html(self)
 
-    def generate(self, prompt: str, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None) -> Result:
-        """Draws n pictures of a prompt. Picture i depends on (prompt, seed, i) alone. Raises InputError."""
-        return self.generate_many([prompt], n, seed, on_progress=on_progress)[0]
+    def generate(
+        self,
+        prompt: str,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        first: int = 0,
+        best_of: int = 1,
+        on_progress: OnProgress | None = None,
+    ) -> Result:
+        """Draws n pictures of a prompt. Picture i depends on (prompt, seed, i) alone. Raises InputError.
+
+        Args:
+            first: the number of the first picture, to draw some of a larger n, or the rest of an interrupted one.
+            best_of: draw so many samples for each picture, and keep the one whose embedding has the largest cosine with the
+                prompt's: of picture g the best of samples g * best_of to g * best_of + best_of - 1.
+            on_progress: called after each step of the sampler.
+        """
+        return self.stream(prompt, n, seed, first=first, best_of=best_of).result(progress_of(on_progress))
+
+    def stream(
+        self, prompt: str, n: int = 1, seed: int = 0, *, first: int = 0, best_of: int = 1, preview: bool = False
+    ) -> Stream:
+        """As `generate`, step by step: an iterator of updates that ends with the same result, to be watched or stopped.
+
+        Args:
+            preview: also show the pictures while they are drawn, each time that a row of their codes is complete; this
+                decodes every picture once per row, and changes none.
+        """
+        return Stream(Drawing(self, Request("generate", self._documents([prompt]), n, seed, first, best_of, preview=preview)))
 
     def generate_many(
         self,
@@ -155,6 +175,8 @@ class Pipeline:
         n: int = 1,
         seed: int = 0,
         *,
+        first: int = 0,
+        best_of: int = 1,
         retrieved: Sequence[Sequence[Retrieved]] | None = None,
         batch: int = BATCH,
         on_progress: OnProgress | None = None,
@@ -164,19 +186,20 @@ class Pipeline:
         Args:
             retrieved: documents to lay before each prompt, instead of asking the bank.
         """
-        for prompt in prompts:
-            if not prompt.strip():
-                raise InputError("The prompt is empty.", 'Say what to draw, such as "a red apple, noto style".')
-        if retrieved is not None and len(retrieved) != len(prompts):
-            raise InputError(f"{len(retrieved)} lists were retrieved for {len(prompts)} prompts.", "Give one for each.")
-        grid = self.image_tokenizer.grid(*self.image_tokenizer.resolution)
-        documents = [tasks.text_to_image(prompt.strip(), grid) for prompt in prompts]
-        return self._run("generate", documents, n, seed, retrieved, batch, on_progress)
+        request = Request("generate", self._documents(prompts), n, seed, first, best_of, retrieved, batch)
+        drawing, told = Drawing(self, request), progress_of(on_progress)
+        for update in drawing.updates():
+            told(update)
+        return drawing.finish()
 
     def caption(self, picture: Picture, n: int = 1, seed: int = 0, *, on_progress: OnProgress | None = None) -> Result:
         """Describes a picture n times (`result.texts`). Raises InputError where it is no picture."""
+        return self.stream_caption(picture, n, seed).result(progress_of(on_progress))
+
+    def stream_caption(self, picture: Picture, n: int = 1, seed: int = 0) -> Stream:
+        """As `caption`, step by step."""
         document = tasks.caption(self._encoded(as_pixels(picture)))
-        return self._run("caption", [document], n, seed, on_progress=on_progress)[0]
+        return Stream(Drawing(self, Request("caption", [document], n, seed)))
 
     def infill(
         self,
@@ -186,6 +209,7 @@ class Pipeline:
         n: int = 1,
         seed: int = 0,
         *,
+        first: int = 0,
         paste: bool = True,
         on_progress: OnProgress | None = None,
     ) -> Result:
@@ -197,6 +221,21 @@ class Pipeline:
             paste: put what was drawn into the box of the given picture and leave every other pixel as it was; else
                 return the tokenizer's own picture of all ids.
         """
+        return self.stream_infill(picture, box, prompt, n, seed, first=first, paste=paste).result(progress_of(on_progress))
+
+    def stream_infill(
+        self,
+        picture: Picture,
+        box: Box,
+        prompt: str,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        first: int = 0,
+        paste: bool = True,
+        preview: bool = False,
+    ) -> Stream:
+        """As `infill`, step by step, like `stream`."""
         if not prompt.strip():
             raise InputError("The prompt is empty.", "Say what the whole picture shows with --prompt.")
         pixels = as_pixels(picture)
@@ -210,7 +249,8 @@ class Pipeline:
         def pasted(drawn: Pixels) -> Pixels:
             return paste_box(pixels, frame.back(drawn), box)
 
-        return self._run("infill", [document], n, seed, on_progress=on_progress, finish=pasted if paste else None)[0]
+        request = Request("infill", [document], n, seed, first, preview=preview, paste=pasted if paste else None)
+        return Stream(Drawing(self, request))
 
     def retrieve(self, documents: Sequence[Document], seed: int = 0) -> list[list[Retrieved]]:
         """What the bank offers for each document and the selection takes, best last; [] where nothing is to be found."""
@@ -230,96 +270,12 @@ class Pipeline:
             taken.append(chosen)
         return taken
 
-    def _run(
-        self,
-        task: Task,
-        documents: Sequence[Document],
-        n: int,
-        seed: int,
-        retrieved: Sequence[Sequence[Retrieved]] | None = None,
-        batch: int = BATCH,
-        on_progress: OnProgress | None = None,
-        finish: Callable[[Pixels], Pixels] | None = None,
-    ) -> list[Result]:
-        """Fills the hole of each document n times; `finish` is applied to each picture before the finishers."""
-        if n < 1:
-            raise InputError(f"Cannot draw {n} samples.", "Ask for at least one (-n 1).")
-        if not 0 <= seed < 2**63:
-            raise InputError(f"The seed {seed} is not a whole number from 0 to 2**63 - 1.", "Pick another seed.")
-        if not self.layout.supports(task):
-            raise InputError(f"The layout of {self.decoder.id} cannot express the task {task!r}.", "Pick another decoder.")
-        timings: dict[str, float] = {}
-        begun = time.perf_counter()
-        with _timed(timings, "warm_up"):
-            self._warm_up(*self.slots)
-        with _timed(timings, "retrieve"):
-            found = self.retrieve(documents, seed) if retrieved is None else [list(taken) for taken in retrieved]
-        with _timed(timings, "encode"):
-            before = [[self._with_codes(one) for one in taken] for taken in found]
-        for document in documents:
-            self._notify("calumma_generation_started", task=task, document=document, n=n)
-        with _timed(timings, "draw"):
-            rows = [(index, sample) for index in range(len(documents)) for sample in range(n)]
-            filled: list[Document] = []
-            for start in range(0, len(rows), batch):
-                filled += self._fill(documents, before, rows[start : start + batch], seed, on_progress)
-        with _timed(timings, "decode"):
-            pictures = [] if task == "caption" else [self._decoded(document) for document in filled]
-            pictures = [finish(pixels) for pixels in pictures] if finish else pictures
-        if any(isinstance(part, Finisher) for part in self.extra.values()):
-            noise = Noise(seed)
-            with _timed(timings, "finish"):
-                pictures = [
-                    finished(pixels, self.extra, document, noise, sample)
-                    for pixels, document, (_, sample) in zip(pictures, filled, rows, strict=False)
-                ]
-        timings["total"] = time.perf_counter() - begun
-        results = []
-        for index, document in enumerate(documents):
-            outcome, drawn = filled[index * n : index * n + n], pictures[index * n : index * n + n]
-            result = Result(
-                task=task,
-                prompt=document.text,
-                documents=outcome,
-                images=[PIL.Image.fromarray(pixels) for pixels in drawn],
-                texts=[one.text for one in outcome] if task == "caption" else [],
-                tokens=[self._codes_of(one) for one in outcome] if task != "caption" else [],
-                retrieved=found[index],
-                seed=seed,
-                timings=dict(timings),
-                record=self._request_record(task, document, n, seed, found[index], timings),
-                source=_shown(document),
-            )
-            self._notify("calumma_generation_finished", task=task, result=result)
-            results.append(result)
-        return results
-
-    def _fill(
-        self,
-        documents: Sequence[Document],
-        before: Sequence[Sequence[Document]],
-        rows: Sequence[tuple[int, int]],
-        seed: int,
-        on_progress: OnProgress | None,
-    ) -> list[Document]:
-        """Draws the first hole of documents[i] as sample s for each row (i, s)."""
-        constraints = {index: self.layout.constraint(documents[index]) for index, _ in rows}
-        rules = self.sampler.rules(next(iter(constraints.values())).modality)
-        names = sorted({CONDITIONAL}.union(*(rule.streams for rule in rules)))
-        prompts = {index: self.layout.streams(documents[index], before[index], names) for index in constraints}
-        last: Progress | None = None
-        for last in self.sampler.fill(
-            self.decoder,
-            {name: [prompts[index][name].ids for index, _ in rows] for name in names},
-            [constraints[index] for index, _ in rows],
-            rules,
-            Noise(seed),
-            [sample for _, sample in rows],
-        ):
-            if on_progress is not None:
-                on_progress(last)
-        assert last is not None
-        return [self.layout.fill(documents[index], ids.tolist()) for (index, _), ids in zip(rows, last.ids, strict=True)]
+    def _documents(self, prompts: Sequence[str]) -> list[Document]:
+        for prompt in prompts:
+            if not prompt.strip():
+                raise InputError("The prompt is empty.", 'Say what to draw, such as "a red apple, noto style".')
+        grid = self.image_tokenizer.grid(*self.image_tokenizer.resolution)
+        return [tasks.text_to_image(prompt.strip(), grid) for prompt in prompts]
 
     def _embedded(self, queries: Sequence[Query]) -> list[Query]:
         """The queries with their vectors, in the same order; equal texts are embedded once."""
@@ -354,13 +310,6 @@ class Pipeline:
             parts.append(part)
         return replace(one.document, parts=tuple(parts))
 
-    def _codes_of(self, document: Document) -> IntArray:
-        assert document.image is not None
-        return document.image.tokens[self._image_fingerprint]
-
-    def _decoded(self, document: Document) -> Pixels:
-        return decode_picture(self.image_tokenizer, self._codes_of(document))
-
     def _warm_up(self, *slots: str) -> None:
         for slot in slots:
             if slot not in self._warm:
@@ -368,15 +317,15 @@ class Pipeline:
                 self._warm.add(slot)
 
     def _request_record(
-        self, task: Task, document: Document, n: int, seed: int, found: Sequence[Retrieved], timings: Mapping[str, float]
+        self, request: Request, index: int, found: Sequence[Retrieved], timings: Mapping[str, float]
     ) -> dict[str, Any]:
         if self._parts_record is None:
             self._parts_record = components_record(self.slots)
         return {
-            "task": task,
-            "prompt": document.text,
-            "n": n,
-            "seed": seed,
+            "task": request.task,
+            "prompt": request.documents[index].text,
+            "n": request.n,
+            "seed": request.seed,
             "device": self.device,
             "dtype": self._dtype,
             "retrieved": [{"id": one.document.id, "text": one.document.text, "score": one.score} for one in found],
@@ -390,15 +339,3 @@ class Pipeline:
     def _notify(self, hook: str, **facts: object) -> None:
         if self._catalog is not None:
             self._catalog.notify(hook, **facts)
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    begun = time.perf_counter()
-    yield
-    timings[stage] = time.perf_counter() - begun
-
-
-def _shown(document: Document) -> PIL.Image.Image | None:
-    image = document.image
-    return None if image is None or image.pixels is None else PIL.Image.fromarray(image.pixels)

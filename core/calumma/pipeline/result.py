@@ -20,6 +20,8 @@ from calumma.pipeline import display
 from calumma.pipeline.record import write_json
 from calumma.pipeline.sheet import contact_sheet
 
+PREVIEW = "preview.png"
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -39,6 +41,8 @@ class Result:
         documents: the filled documents, n.
         images: the pictures, n (empty for tasks that give text). texts: the texts, n (empty for tasks that give pictures).
         tokens: image ids int64 [h, w] of each picture.
+        samples: the number of each outcome's sample; drawn again with the same seed, that sample is the same.
+        scores: of the pictures, by the embedder, where each is the best of several samples; else empty.
         retrieved: the documents laid before the request, best last.
         seed: of the noise. timings: seconds per stage. record: everything needed to do it again.
         source: the picture that was given, if one was.
@@ -50,6 +54,8 @@ class Result:
     images: list[PIL.Image.Image]
     texts: list[str]
     tokens: list[IntArray]
+    samples: list[int]
+    scores: list[float]
     retrieved: list[Retrieved]
     seed: int
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -63,28 +69,15 @@ class Result:
     def save(self, folder: str | Path) -> Saved:
         """Writes the pictures, their contact sheet and their record; each file whole or not at all. Raises InputError.
 
-        Names begin with the prompt and the seed, so that runs can share a folder; the same run again replaces its own files.
+        Names begin with the prompt and the seed, and a picture's ends with the number of its sample, so that runs can share
+        a folder; the same run again replaces its own files.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"Cannot write to {folder}: {error.strerror}.", "Choose another folder.") from error
-        stem = self.stem
-        images = [folder / f"{stem}-{index}.png" for index in range(len(self.images))]
-        for path, image in zip(images, self.images, strict=True):
-            write_png(path, np.asarray(image))
-        sheet = folder / f"{stem}-sheet.png" if images else None
-        if sheet is not None:
-            write_png(sheet, np.asarray(self.sheet()))
-        record = write_json(folder / f"{stem}.json", {**self.record, "images": [path.name for path in images]})
-        return Saved(images, sheet, record)
+        return Saver(folder, self.stem).result(self)
 
     @property
     def stem(self) -> str:
         """What the names of its files begin with: "a-red-apple-s1", or "a-red-apple-infill-s1" for other tasks."""
-        words = [slug(self.prompt), "" if self.prompt and self.task == "generate" else self.task, f"s{self.seed}"]
-        return "-".join(word for word in words if word)
+        return stem_of(self.task, self.prompt, self.seed)
 
     def __repr__(self) -> str:
         return display.result_line(self)
@@ -97,6 +90,56 @@ class Result:
 
     def _repr_png_(self) -> bytes | None:
         return png_bytes(np.asarray(self.sheet())) if self.images else None
+
+
+class Saver:
+    """Writes the files of one run into a folder, pictures as soon as they are there; each file whole or not at all."""
+
+    def __init__(self, folder: str | Path, stem: str) -> None:
+        self._folder = Path(folder)
+        self._stem = stem
+        self._written: dict[int, Path] = {}
+
+    def picture(self, sample: int, image: PIL.Image.Image) -> Path:
+        """Writes the picture of a sample, unless it has; where it lies. Raises InputError."""
+        if sample not in self._written:
+            path = self._made() / f"{self._stem}-{sample}.png"
+            write_png(path, np.asarray(image))
+            self._written[sample] = path
+        return self._written[sample]
+
+    def result(self, result: Result) -> Saved:
+        """Writes what is not written yet, the contact sheet, and the record last. Raises InputError."""
+        folder = self._made()
+        first = result.record.get("first")
+        stem = f"{self._stem}-from-{first}" if first else self._stem
+        images = [self.picture(*one) for one in zip(result.samples, result.images, strict=False)]
+        sheet = folder / f"{stem}-sheet.png" if images else None
+        if sheet is not None:
+            write_png(sheet, np.asarray(result.sheet()))
+        record = write_json(folder / f"{stem}.json", {**result.record, "images": [path.name for path in images]})
+        return Saved(images, sheet, record)
+
+    def preview(self, sheet: PIL.Image.Image) -> None:
+        """Writes preview.png, or writes it anew. Raises InputError."""
+        write_png(self._made() / PREVIEW, np.asarray(sheet))
+
+    def without_preview(self) -> None:
+        """Takes preview.png away: what it showed is finished, or never will be."""
+        (self._folder / PREVIEW).unlink(missing_ok=True)
+
+    def _made(self) -> Path:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"Cannot write to {self._folder}: {error.strerror}.", "Choose another folder.") from error
+        return self._folder
+
+
+def stem_of(task: Task, prompt: str, seed: int) -> str:
+    """What the names of a result's files begin with."""
+    words = [slug(prompt), "" if prompt and task == "generate" else task, f"s{seed}"]
+    return "-".join(word for word in words if word)
 
 
 def slug(text: str, limit: int = 60) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,8 +45,9 @@ def contact_sheet(results: Sequence[Result], title: str = "") -> PIL.Image.Image
             _tile(sheet, draw, x, top + 28, _picture(one), f"{one.document.text}  {one.score:.2f}", framed=True)
             x += TILE + GAP
         x = MARGIN + left * (TILE + GAP) + (2 * GAP if left else 0)
-        for number, drawing in enumerate(result.images):
-            _tile(sheet, draw, x, top + 28, drawing, f"drawn #{number}")
+        for i, drawing in enumerate(result.images):
+            score = f"  {result.scores[i]:.2f}" if result.scores else ""
+            _tile(sheet, draw, x, top + 28, drawing, f"drawn #{result.samples[i]}{score}")
             x += TILE + GAP
     return sheet
 
@@ -57,7 +58,17 @@ def hits_sheet(found: Sequence[Retrieved], title: str, asked: Pixels | None = No
     if asked is not None:
         tiles.append((PIL.Image.fromarray(asked), "asked"))
     tiles += [(_picture(one), f"{one.score:.3f}  {one.document.text}") for one in found]
-    columns = min(6, max(1, len(tiles)))
+    return np.asarray(_grid(tiles, title, 6))
+
+
+def drawing_sheet(images: Mapping[int, PIL.Image.Image], title: str) -> PIL.Image.Image:
+    """Samples while they are drawn, each with its number, eight a row."""
+    return _grid([(image, f"drawing #{sample}") for sample, image in images.items()], title, 8)
+
+
+def _grid(tiles: Sequence[tuple[PIL.Image.Image | None, str]], title: str, most: int) -> PIL.Image.Image:
+    """Framed tiles with their captions below a title, at most `most` a row."""
+    columns = min(most, max(1, len(tiles)))
     rows = -(-len(tiles) // columns)
     size = (max(420, 2 * MARGIN + columns * (TILE + GAP)), 2 * MARGIN + 44 + rows * (TILE + CAPTION + GAP))
     sheet = PIL.Image.new("RGB", size, PAPER)
@@ -67,7 +78,7 @@ def hits_sheet(found: Sequence[Retrieved], title: str, asked: Pixels | None = No
         row, column = divmod(i, columns)
         place = (MARGIN + column * (TILE + GAP), MARGIN + 44 + row * (TILE + CAPTION + GAP))
         _tile(sheet, draw, *place, image, printable(caption), framed=True)
-    return np.asarray(sheet)
+    return sheet
 
 
 def _picture(one: Retrieved) -> PIL.Image.Image | None:
