@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,15 @@ from calumma_plugins.taming.example import write_vqgan
 
 def asset(path: Path) -> Asset:
     return Asset(str(path), path)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks so small that threads would do nothing but wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ def test_tensors_that_do_not_fit_the_config_are_named(tmp_path: Path, vqgan_stat
     [
         ({"ddconfig": {**CONFIG["ddconfig"], "ch": 48}}, "48 is no multiple of 32"),
         ({"ddconfig": {**CONFIG["ddconfig"], "double_z": True}}, "double_z"),
-        ({"remap": "used.npy"}, "remap"),
+        ({"remap": "used.npy"}, r"remapped with used\.npy, and no such file is given"),
         ({"n_embed": 0}, "n_embed"),
     ],
 )

@@ -17,7 +17,7 @@ def calumma_components() -> Iterator[ComponentSpec]:
         options="calumma_plugins.taming.options:VQGANOptions",
         requires=("taming", "einops"),
         install="calumma[taming]",
-        assets=("weights", "config"),
+        assets=("weights", "config", "remap"),
         example="calumma_plugins.taming.example:tiny",
         links={"paper": "https://arxiv.org/abs/2012.09841", "project": "https://github.com/CompVis/taming-transformers"},
     )

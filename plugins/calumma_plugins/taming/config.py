@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 
+from calumma.documents import IntArray
 from calumma.errors import AssetError
 
 GROUPS = 32
 MAX_YAML = 2**20
+MAX_NPY = 2**28
 
 
 class NetworkConfig(BaseModel):
@@ -54,7 +57,13 @@ class NetworkConfig(BaseModel):
 
 
 class VQGANConfig(BaseModel):
-    """taming's `model.params`, less the loss; `quantizer` stands for the class that its `target` names."""
+    """taming's `model.params`, less the loss; `quantizer` stands for the class that its `target` names.
+
+    Attributes:
+        remap: the author's path of the list of used codes; only ever shown, never opened.
+        unknown_index: the id of a code that is not among them. taming draws one at "random", which is its default; here
+            that means the used code that comes nearest, because the same picture must have the same ids.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -62,7 +71,8 @@ class VQGANConfig(BaseModel):
     n_embed: int = Field(ge=2, le=1 << 24)
     ddconfig: NetworkConfig
     quantizer: Literal["vq", "gumbel"] = "vq"
-    remap: None = None
+    remap: str | None = Field(None, max_length=4096)
+    unknown_index: Literal["random", "extra"] | Annotated[int, Field(ge=0, lt=1 << 24)] = "random"
 
 
 def read_config(weights: Path, config: Path | None) -> VQGANConfig:
@@ -77,6 +87,26 @@ def read_config(weights: Path, config: Path | None) -> VQGANConfig:
             f"{config or weights} does not describe a VQGAN: {where}: {first['msg']}.",
             "Give the YAML that was published with the weights.",
         ) from error
+
+
+def read_used(path: Path, n_embed: int) -> IntArray:
+    """The used codes [R] of a remapped tokenizer, in the order of their new ids. Raises AssetError for any other array."""
+    try:
+        if path.stat().st_size > MAX_NPY:
+            raise ValueError("too large")
+        used = np.load(path, allow_pickle=False)
+        if used.ndim != 1 or used.dtype.kind not in "iu" or not len(used):
+            raise ValueError(f"{used.dtype} {used.shape}")
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise AssetError(
+            f"{path} is no NumPy file of the numbers of codes.", "Give the .npy that the VQGAN was remapped with."
+        ) from error
+    codes: IntArray = used.astype(np.int64)
+    if codes.min() < 0 or codes.max() >= n_embed or len(np.unique(codes)) < len(codes):
+        raise AssetError(
+            f"{path} does not list codes of 0..{n_embed - 1}, each once.", "Give the .npy that the VQGAN was remapped with."
+        )
+    return codes
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -94,6 +124,7 @@ def _from_yaml(path: Path) -> dict[str, Any]:
             raise ValueError("too large")
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
         model = content["model"]
+        model = model["params"].get("first_stage_config", model)  # of a transformer that was trained on its codes
         params = dict(model["params"])
         target = str(model.get("target", ""))
     except (OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:

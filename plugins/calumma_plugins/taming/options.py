@@ -13,3 +13,7 @@ class VQGANOptions(Options):
         None,
         description="The taming-style YAML of the model; not needed where the safetensors header holds `config` as JSON.",
     )
+    remap: Asset | None = Field(
+        None,
+        description="The .npy of the codes that are used, where the VQGAN was remapped to them; ids are places in that list.",
+    )
