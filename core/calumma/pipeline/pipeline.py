@@ -159,15 +159,25 @@ class Pipeline:
         return self.stream(prompt, n, seed, first=first, best_of=best_of).result(progress_of(on_progress))
 
     def stream(
-        self, prompt: str, n: int = 1, seed: int = 0, *, first: int = 0, best_of: int = 1, preview: bool = False
+        self,
+        prompt: str,
+        n: int = 1,
+        seed: int = 0,
+        *,
+        first: int = 0,
+        best_of: int = 1,
+        preview: bool = False,
+        batch: int = BATCH,
     ) -> Stream:
         """As `generate`, step by step: an iterator of updates that ends with the same result, to be watched or stopped.
 
         Args:
             preview: also show the pictures while they are drawn, each time that a row of their codes is complete; this
                 decodes every picture once per row, and changes none.
+            batch: samples drawn at a time; those that are finished can be had before the next are begun.
         """
-        return Stream(Drawing(self, Request("generate", self._documents([prompt]), n, seed, first, best_of, preview=preview)))
+        documents = self._documents([prompt])
+        return Stream(Drawing(self, Request("generate", documents, n, seed, first, best_of, None, batch, preview)))
 
     def generate_many(
         self,

@@ -49,6 +49,8 @@ class Request:
                 f"There are no samples {self.first * self.best_of} to {(self.first + self.n) * self.best_of - 1}.",
                 "Sample numbers go from 0 to 2**31 - 1.",
             )
+        if self.batch < 1:
+            raise InputError(f"Cannot draw {self.batch} samples at a time.", "Let the batch be 1 or more.")
         if self.retrieved is not None and len(self.retrieved) != len(self.documents):
             raise InputError(
                 f"{len(self.retrieved)} lists were retrieved for {len(self.documents)} prompts.", "Give one for each."

@@ -41,4 +41,4 @@ class Update:
 
     def __repr__(self) -> str:
         rows = f"row {self.row} of {self.rows}, " if self.rows else ""
-        return f"<Update {rows}{self.finished} of {self.n} finished, {self.tokens} ids, {self.share:.0%}>"
+        return f"<Update {rows}{self.finished} of {self.n} finished, {self.tokens} tokens, {self.share:.0%}>"
