@@ -229,6 +229,25 @@ def test_too_many_retrieved_documents_are_never_dropped_silently(layout: CM3Leon
         layout.streams(tasks.text_to_image("a", GRID), [pair] * 20, ["conditional"])
 
 
+def test_what_does_not_fit_the_context_is_told_in_numbers(layout: CM3LeonLayout, pair: Document) -> None:
+    ids = len(pair.parts[0].text) + 12 + 3  # text and picture of a document, two breaks, the <eos> that begins it all
+    with pytest.raises(InputError) as beside:
+        layout.streams(tasks.text_to_image("a", GRID), [pair] * 20, ["conditional"])
+    assert beside.value.message == (
+        f"The document takes 3 ids and its hole 12 more, and the 20 retrieved ones before it {20 * (ids - 1)}: "
+        f"{15 + 20 * (ids - 1)} in all; the context has 256."
+    )
+    assert "--set selection.documents=15)" in beside.value.fix
+    assert layout.streams(tasks.text_to_image("a", GRID), [pair] * 15, ["conditional"])
+    with pytest.raises(InputError, match=r"the context has 256\. Retrieve nothing"):
+        layout.streams(tasks.text_to_image("a" * 240, GRID), [pair], ["conditional"])
+    with pytest.raises(InputError) as alone:
+        layout.streams(tasks.text_to_image("a" * 300, GRID), [pair], ["conditional"])
+    assert alone.value.message == "The document takes 302 ids and its hole 12 more, 314 in all; the context has 256."
+    assert alone.value.fix.startswith("Shorten the text by 58 ids")
+    assert layout.streams(tasks.text_to_image("a" * 242, GRID), [], ["conditional"])
+
+
 def test_a_retrieved_document_with_a_hole_is_refused(layout: CM3LeonLayout, pair: Document) -> None:
     with pytest.raises(InputError, match="'odd' has a hole"):
         layout.encode(pair, [replace(tasks.text_to_image("a", GRID), id="odd")])

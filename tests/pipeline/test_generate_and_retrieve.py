@@ -162,6 +162,29 @@ def test_a_prompt_that_does_not_fit_the_context_is_refused(pipeline: Pipeline) -
         pipeline.generate("square " * 300)
 
 
+def test_one_prompt_of_many_that_does_not_fit_is_refused_before_anything_is_drawn(pipeline: Pipeline) -> None:
+    steps: list[object] = []
+    with pytest.raises(InputError, match="context"):
+        pipeline.generate_many([PROMPT] * 3 + ["square " * 300], batch=1, on_progress=steps.append)
+    assert steps == []
+
+
+def test_a_rule_without_its_stream_is_refused_by_name(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = load()
+    written = pipeline.layout.streams
+
+    def conditional_alone(document: object, retrieved: object, names: object) -> dict[str, object]:
+        return {name: ids for name, ids in written(document, retrieved, names).items() if name == "conditional"}
+
+    monkeypatch.setattr(pipeline.layout, "streams", conditional_alone)
+    with pytest.raises(ComponentError) as caught:
+        pipeline.generate(PROMPT)
+    assert "guidance needs the stream 'unconditional'" in caught.value.message
+    assert "cm3leon/decoder" in caught.value.message
+    assert "guidance of 1 is off" in caught.value.fix
+    assert pipeline.caption(np.zeros((SIDE, SIDE, 3), np.uint8)).texts  # texts are not guided
+
+
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(registry: Path, device: str) -> None:
     import calumma

@@ -105,7 +105,7 @@ class CM3LeonLayout(Layout):
         self._write_retrieved(writer, retrieved)
         writer.body(self._segments(document))
         writer.put(self.vocabulary.eos)
-        self._check_length(len(writer), 0, len(retrieved))
+        self._check_length(len(writer), 0, retrieved)
         return writer.sequence()
 
     def decode(self, ids: Iterable[int]) -> Document:
@@ -128,7 +128,7 @@ class CM3LeonLayout(Layout):
             writer = _Writer(self.vocabulary)
             self._write_retrieved(writer, retrieved)
             writer.prompt(segments, _DROPPED[name])
-            self._check_length(len(writer), capacity, len(retrieved))
+            self._check_length(len(writer), capacity, retrieved)
             sequences[name] = writer.sequence()
         return sequences
 
@@ -235,11 +235,31 @@ class CM3LeonLayout(Layout):
         if hole.modality == "image" and hole.grid is not None and tuple(hole.grid) != self.grid:
             raise InputError(f"A hole of {hole.grid} cells was asked for, the decoder draws {self.grid}.", "Ask for its grid.")
 
-    def _check_length(self, prompt: int, capacity: int, documents: int) -> None:
-        if prompt + capacity > self.context:
-            held = f"The document and its {documents} retrieved ones take {prompt} ids"
-            more = f" and the hole {capacity} more" if capacity else ""
-            raise InputError(f"{held}{more}; the context has {self.context}.", "Retrieve fewer documents, or shorten the text.")
+    def _check_length(self, prompt: int, capacity: int, retrieved: Sequence[Document]) -> None:
+        """Raises InputError where prompt and hole are beyond the context: by themselves, or beside what was retrieved."""
+        if prompt + capacity <= self.context:
+            return
+        before = self._length_of(retrieved)
+        own = prompt - before + 1  # the first <eos> is there without retrieved documents too
+        beyond = own + capacity - self.context
+        taken = f"The document takes {own} ids" + (f" and its hole {capacity} more" if capacity else "")
+        if beyond > 0:
+            fix = f"Shorten the text by {beyond} ids, or pick a decoder with a larger context."
+            raise InputError(f"{taken}, {own + capacity} in all; the context has {self.context}.", fix)
+        count, room = len(retrieved), self.context - own - capacity + 1
+        fitting = max(k for k in range(count) if self._length_of(retrieved[count - k :]) <= room)  # the best are the last
+        raise InputError(
+            f"{taken}, and {'its retrieved one' if count == 1 else f'the {count} retrieved ones'} before it {before - 1}: "
+            f"{prompt + capacity} in all; the context has {self.context}.",
+            f"Retrieve at most {fitting} (--set selection.documents={fitting}), or shorten the text."
+            if fitting
+            else "Retrieve nothing (--swap retriever=none), or shorten the text.",
+        )
+
+    def _length_of(self, retrieved: Sequence[Document]) -> int:
+        writer = _Writer(self.vocabulary)
+        self._write_retrieved(writer, retrieved)
+        return len(writer)
 
     @staticmethod
     def _first_hole(document: Document) -> Image | Hole | None:
