@@ -35,7 +35,7 @@ from calumma.interfaces import Entries, Query, Retriever
 
 ROOT = Path(__file__).parent.parent
 DIMENSION, K, SEED = 512, 10, 0
-CAPTION = "a photograph of something that somebody wrote {:>8} words about"
+WORDS = 8  # of a caption, of 8 letters each that nothing foretells
 CLIP, CLIP_BATCH, CLIP_BATCHES = "ViT-B-32", 64, 6
 
 
@@ -122,8 +122,10 @@ class Vectors(Source):
         self.vectors /= np.linalg.norm(self.vectors, axis=2, keepdims=True)
 
     def __iter__(self) -> Iterator[Item]:
+        letters = np.random.default_rng(SEED).integers(97, 123, (len(self.vectors), WORDS, 8), np.uint8)
         for i, (text, image) in enumerate(self.vectors):
-            yield Item(str(i), CAPTION.format(i), None, f"{i:08d}", {}, text, image)
+            caption = " ".join(bytes(word).decode() for word in letters[i])
+            yield Item(str(i), caption, None, f"{i:08d}", {}, text, image)
 
 
 def bank(documents: int, work: Path) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def bank(documents: int, work: Path) -> dict[str, Any]:
     taken = time.perf_counter() - begun
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     shutil.rmtree(place)
-    rest = size / documents - 2 * 4 * embedder.dimension - len(CAPTION.format(0))
+    rest = size / documents - 2 * 4 * embedder.dimension - (9 * WORDS - 1)
     return {
         "documents": documents,
         "build_s": round(taken, 2),

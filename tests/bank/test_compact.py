@@ -13,7 +13,8 @@ import pytest
 from calumma.bank import Bank, Item, add, build, remove
 from calumma.bank.verify import verify
 from calumma.bank.writing.compact import compact
-from calumma.errors import BankError, InputError
+from calumma.errors import BankError, ComponentError, InputError
+from calumma_plugins.hnswlib.hnsw import HNSW
 
 from .conftest import encoded, words
 from .samples import Listed, contents, counting, go_in_small_steps, item, items, keys, tree
@@ -231,3 +232,25 @@ def test_the_command_says_what_it_did(place: Path) -> None:
         "after": sum(map(len, tree(place).values())),
     }
     assert "1 kept" in run("compact", place, "--keep-days", 0)
+
+
+def test_an_engine_is_asked_to_drop_what_it_holds_elsewhere(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Bank.open(place, version=2).index(hnsw())
+    (kept,) = (place / "_indexes").iterdir()
+    asked: list[Path] = []
+
+    def unreachable(cls: type, folder: Path) -> None:
+        asked.append(folder)
+        raise ComponentError("Nobody answers.", "Start it.")
+
+    monkeypatch.setattr(HNSW, "drop", classmethod(unreachable))
+    compact(place, keep_days=0)
+    assert asked == [kept]
+    assert kept.is_dir()
+    assert "Nobody answers" in caplog.text
+    monkeypatch.setattr(HNSW, "drop", classmethod(lambda cls, folder: asked.append(folder)))
+    compact(place, keep_days=0)
+    assert asked == [kept, kept]
+    assert not kept.exists()

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calumma.bank.keeping import Unusable, keep, open_kept
+from calumma.bank.keeping import Unusable, keep, open_kept, owner_of
 from calumma.bank.progress import progress_bar
 from calumma.bank.trust import cache_folder
 from calumma.documents import IntArray
 from calumma.errors import CalummaError
+from calumma.extension import Catalog
 from calumma.interfaces import Entries, Retriever, Vectors
 
 if TYPE_CHECKING:
@@ -130,9 +131,27 @@ def _versions(folder: Path, stem: str) -> list[tuple[int, str]]:
 def _drop_older(index: Retriever, folder: Path, stem: str, version: int) -> None:
     for older, name in _versions(folder, stem):
         if older < version:
-            try:
-                type(index).drop(folder / name)
-            except CalummaError as error:
-                log.warning("The index %s is not dropped: %s", folder / name, error.message)
-                continue
-            shutil.rmtree(folder / name, ignore_errors=True)
+            _drop(type(index), folder / name)
+
+
+def drop_kept(place: Path) -> None:
+    """Removes a kept index with what its engine holds elsewhere; one that cannot be dropped stays, and a warning says why."""
+    try:
+        id = owner_of(place)
+        part = None if id is None else Catalog().component_class(Catalog().spec("retriever", id))
+    except CalummaError as error:
+        log.warning("The index %s is not dropped: %s", place, error.message)
+        return
+    if part is None:
+        shutil.rmtree(place, ignore_errors=True)
+    elif issubclass(part, Retriever):
+        _drop(part, place)
+
+
+def _drop(kind: type[Retriever], place: Path) -> None:
+    try:
+        kind.drop(place)
+    except CalummaError as error:
+        log.warning("The index %s is not dropped: %s", place, error.message)
+        return
+    shutil.rmtree(place, ignore_errors=True)

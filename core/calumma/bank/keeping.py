@@ -86,6 +86,15 @@ def digests(place: Path) -> dict[str, str]:
     return {name: sha256_of(place / name) for name in _files(place)}
 
 
+def owner_of(place: Path) -> str | None:
+    """The component id of the retriever that a kept index says it is of; None where it does not say."""
+    try:
+        key = json.loads(read_text(place / MANIFEST, MAX_MANIFEST))["retriever"]
+        return key.partition("#")[0] if isinstance(key, str) and "#" in key else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def damaged_files(place: Path) -> list[str]:
     """The files of a kept index that are not what its manifest says, whoever built it. Reads all of them."""
     try:

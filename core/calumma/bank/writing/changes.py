@@ -25,6 +25,7 @@ from calumma.bank.writing.forgetting import go_on_forgetting
 from calumma.bank.writing.journal import FOLDER, Change, Journal, Verb, discard, has_work, pending_change
 from calumma.bank.writing.known import KnownIds
 from calumma.bank.writing.lock import forget_lock, writer_lock
+from calumma.bank.writing.memory import give_back
 from calumma.bank.writing.report import Report, SkippedList
 from calumma.bank.writing.rows import Incoming, Row, batches
 from calumma.errors import BankError
@@ -32,6 +33,7 @@ from calumma.interfaces import Embedder
 
 Items = Iterable[Item | Skipped]
 FRAGMENT_ROWS, FRAGMENT_BYTES = 16_384, 2**28
+BATCHES_TO_TRIM = 8
 REPORTS = "_reports"
 
 
@@ -282,7 +284,7 @@ def embed(
                 incoming.written(rows)
             tables, rows, size = [], [], 0
 
-        for group in batches(incoming, batch):
+        for number, group in enumerate(batches(incoming, batch)):
             table, texts, images = table_of(group, key, info, embedder)
             journal.stash([row.noted(key + i) for i, row in enumerate(group)], texts, images)
             tables.append(table)
@@ -291,6 +293,8 @@ def embed(
             rows += [row.without_picture() for row in group]
             advance(incoming.read - read)
             read = incoming.read
+            if number % BATCHES_TO_TRIM == BATCHES_TO_TRIM - 1:
+                give_back()
             if len(rows) >= FRAGMENT_ROWS or size >= FRAGMENT_BYTES:
                 flush()
         flush()

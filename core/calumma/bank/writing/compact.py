@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from calumma.bank.indexes import FOLDER as INDEXES
+from calumma.bank.indexes import drop_kept
 from calumma.bank.opening import open_dataset, reading
 from calumma.bank.writing.changes import changing, recovered
 from calumma.bank.writing.forgetting import forget_versions
@@ -67,8 +68,10 @@ def _forget_indexes(path: Path, versions: list[int]) -> None:
         return
     for place in folder.iterdir():
         _, _, version = place.name.rpartition("-v")
-        if place.name.startswith(".") or (version.isdigit() and int(version) not in versions):
+        if place.name.startswith("."):
             shutil.rmtree(place, ignore_errors=True)
+        elif version.isdigit() and int(version) not in versions:
+            drop_kept(place)
 
 
 def _size(path: Path) -> int:
