@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MODULES = {
     "calumma": ("The package", ["load", "component", "Pipeline", "Result", "Bank"]),
+    "calumma.pipeline": ("Requests step by step", ["Stream", "Update"]),
     "calumma.documents": ("Documents", []),
     "calumma.interfaces": ("Interfaces: one class a kind", []),
     "calumma.extension": ("Extension: plugins, specs, the catalog", []),
