@@ -27,6 +27,38 @@ class TestCM3Leon(DecoderContract):
         assert float((one - other).abs().max()) > 0.1 * float(one.abs().max())
 
 
+class TestChameleon(DecoderContract):
+    component = "transformers/chameleon"
+
+    def test_its_example_attends(self) -> None:
+        """Else the contract would find nothing in its cache."""
+        decoder = self.make()
+        one, other = (self.alone(decoder, np.array([first, 5, 6, 7, 8])) for first in (1, 2))
+        assert float((one - other).abs().max()) > 0.1 * float(one.abs().max())
+
+
+class TestChameleonOverItsOwnTokenizers(DecoderContract):
+    component = "transformers/chameleon"
+
+    def small(self):
+        if not hasattr(self, "tokenizers"):
+            options = super().small()
+            self.tokenizers = (
+                self._catalog().build("text_tokenizer", "transformers/tokenizer", options),
+                self._catalog().build("image_tokenizer", "transformers/chameleon-vq", options),
+            )
+            self.made = options
+        return self.made
+
+    def text_tokenizer(self):
+        self.small()
+        return self.tokenizers[0]
+
+    def image_tokenizer(self):
+        self.small()
+        return self.tokenizers[1]
+
+
 class Bare(HashDecoder):
     """Declares nothing, and says so: correct."""
 

@@ -51,6 +51,10 @@ class TestGumbelVQGAN(ImageTokenizerContract):
         return {"weights": str(folder / "last.ckpt"), "config": str(folder / "model.yaml")}
 
 
+class TestChameleonVQ(ImageTokenizerContract):
+    component = "transformers/chameleon-vq"
+
+
 class TestStarterVQGAN(ImageTokenizerContract):
     component = "taming/vqgan"
     options = {"weights": "starter:tokenizer.safetensors"}

@@ -25,6 +25,10 @@ class TestBPE(TextTokenizerContract):
     component = "tokenizers/bpe"
 
 
+class TestChameleonTokenizer(TextTokenizerContract):
+    component = "transformers/tokenizer"
+
+
 class TestStarterBPE(TextTokenizerContract):
     component = "tokenizers/bpe"
     options = {"file": "starter:bpe.json"}

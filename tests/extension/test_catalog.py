@@ -269,6 +269,15 @@ def test_a_file_of_the_hub_comes_from_its_cache_when_offline(tmp_path, monkeypat
         Catalog().resolve_asset("hf:org/repo/other.bin@main")
 
 
+def test_a_repository_of_the_hub_is_a_folder_without_its_pickles(tmp_path, monkeypatch):
+    import huggingface_hub as hub
+
+    asked: list[object] = []
+    monkeypatch.setattr(hub, "snapshot_download", lambda *a, **k: asked.extend([a, k]) or str(tmp_path))
+    assert Catalog().resolve_asset("hf:org/repo@v1") == tmp_path
+    assert asked == [("org/repo",), {"revision": "v1", "allow_patterns": ["*.json", "*.safetensors"]}]
+
+
 def _download(cache: Path, *args: str, **more: str | None) -> str:
     from huggingface_hub.file_download import hf_hub_download
 

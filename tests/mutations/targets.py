@@ -45,6 +45,12 @@ TARGETS = {
     "cm3leon": ["decoder:TestCM3Leon"],
     "taming": ["image_tokenizer:TestVQGAN", "image_tokenizer:TestGumbelVQGAN"],
     "openclip": ["embedder:TestCLIP"],
+    "transformers": [
+        "decoder:TestChameleon",
+        "decoder:TestChameleonOverItsOwnTokenizers",
+        "image_tokenizer:TestChameleonVQ",
+        "text_tokenizer:TestChameleonTokenizer",
+    ],
 }
 
 OTHER_TESTS = {
@@ -60,8 +66,20 @@ OTHER_TESTS = {
     "fusion": ["plugins/test_fusion.py"],
     "tokenizers": ["plugins/test_tokenizers.py", "plugins/test_tokenizer_files.py"],
     "cm3leon": ["decoding/test_decoder.py", "decoding/test_model.py", "security/test_weights.py"],
-    "taming": ["plugins/test_taming.py", "plugins/test_taming_files.py", "security/test_weights.py"],
+    "taming": [
+        "plugins/test_taming.py",
+        "plugins/test_taming_files.py",
+        "plugins/test_taming_public.py",
+        "security/test_weights.py",
+    ],
     "openclip": ["plugins/test_openclip.py", "plugins/test_openclip_files.py", "security/test_weights.py"],
+    "transformers": [
+        "plugins/test_transformers.py",
+        "plugins/test_transformers_files.py",
+        "plugins/test_transformers_layout.py",
+        "plugins/test_transformers_pipeline.py",
+        "plugins/test_transformers_vq.py",
+    ],
 }
 
 

@@ -24,6 +24,7 @@ PLUGINS = (
     "milvus",
     "bm25",
     "fusion",
+    "transformers",
 )
 KINDS = {
     "image_tokenizer": interfaces.ImageTokenizer,
@@ -31,6 +32,7 @@ KINDS = {
     "embedder": interfaces.Embedder,
     "retriever": interfaces.Retriever,
     "selection": interfaces.Selection,
+    "decoder": interfaces.Decoder,
 }
 
 

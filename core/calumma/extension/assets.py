@@ -11,6 +11,7 @@ from typing import Any
 
 from calumma.errors import AssetError
 
+FOLDER_FILES = ["*.json", "*.safetensors"]  # what a model in the Hugging Face format is read from
 _PLUGIN = re.compile(r"([A-Za-z0-9_][\w.-]+):(.*)", re.DOTALL)
 
 
@@ -64,13 +65,18 @@ def _is_there(path: Path, source: str) -> bool:
 
 
 def file_of_hub(source: str) -> Path:
-    """Downloads `hf:org/repo/file@revision`, or finds it in the hub's cache; honours HF_HUB_OFFLINE. Raises AssetError."""
+    """Downloads `hf:org/repo/file@revision`, or finds it in the hub's cache; honours HF_HUB_OFFLINE. Raises AssetError.
+
+    `hf:org/repo@revision` is a folder with the repository's JSON and safetensors files at its top: its pickles stay there.
+    """
     repository, file, revision = parse_hub(source)
     try:
         hub: Any = importlib.import_module("huggingface_hub")
     except ImportError as error:
         raise AssetError(f"The asset {source!r} needs huggingface_hub.", "Run: pip install huggingface_hub") from error
     try:
+        if file is None:
+            return Path(hub.snapshot_download(repository, revision=revision, allow_patterns=FOLDER_FILES))
         return Path(hub.hf_hub_download(repository, file, revision=revision))
     except Exception as error:  # the hub's many kinds of failure mean one thing here
         said = " ".join(str(error).split())[:300]
@@ -79,9 +85,9 @@ def file_of_hub(source: str) -> Path:
         ) from error
 
 
-def parse_hub(source: str) -> tuple[str, str, str | None]:
-    """(repository, file, revision) of `hf:org/repo/file@revision`. Raises AssetError."""
-    match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)/([^@\\\0-\x1f]+)(?:@([\w./-]+))?", source)
+def parse_hub(source: str) -> tuple[str, str | None, str | None]:
+    """(repository, file, revision) of `hf:org/repo/file@revision`; no file where it is left out. Raises AssetError."""
+    match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:/([^@\\\0-\x1f]+))?(?:@([\w./-]+))?", source)
     steps = "/".join(filter(None, match.groups())).split("/") if match else [""]
     if match is None or {"", ".", ".."} & set(steps):
         raise AssetError(f"The asset {source!r} is not of the form hf:org/repo/file@revision.", "Write it like that.")

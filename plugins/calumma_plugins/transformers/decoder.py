@@ -1,0 +1,201 @@
+"""transformers/chameleon: Chameleon and Anole as a decoder that draws; prompts of unequal length, a static cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from calumma.documents import IntArray, Layout
+from calumma.errors import InputError, MismatchError
+from calumma.interfaces import (
+    Decoder,
+    DecoderCapability,
+    Device,
+    Dtype,
+    ImageTokenizer,
+    Options,
+    Packed,
+    State,
+    TextTokenizer,
+)
+from calumma_plugins.transformers.cache import Cache
+from calumma_plugins.transformers.folder import Folder, digest_of, fingerprint, named
+from calumma_plugins.transformers.layout import ChameleonLayout
+from calumma_plugins.transformers.options import ChameleonOptions
+from calumma_plugins.transformers.tokenizer import TOKENIZER, ChameleonTokenizer
+from calumma_plugins.transformers.vq import ChameleonVQ
+
+if TYPE_CHECKING:
+    from calumma_plugins.transformers.models import Transformer
+
+BUCKET = 64  # capacities and extents are multiples of it, so that few shapes occur
+
+
+@dataclass(eq=False)
+class CachedState:
+    """Rows in flight: `logits` [B, V] after each row's last id, `lengths` [B], and what the model keeps of their ids.
+
+    The cache may be larger than `capacity`, which is what was asked for.
+    """
+
+    logits: Tensor
+    lengths: Tensor
+    cache: Cache
+    capacity: int
+
+
+class ChameleonDecoder(Decoder):
+    """Component `transformers/chameleon`."""
+
+    id = "transformers/chameleon"
+    Options: ClassVar[type[Options]] = ChameleonOptions
+    capabilities: ClassVar[frozenset[DecoderCapability]] = frozenset(("fork", "rewind", "train"))
+    options: ChameleonOptions
+
+    def __init__(self, options: ChameleonOptions) -> None:
+        super().__init__(options)
+        self.folder = Folder(options.model.local)
+        self._model: Transformer | None = None
+        self._dtype: Dtype = "float32"
+
+    @property
+    def context(self) -> int:  # type: ignore[override]  # read from the folder's config, so never assigned
+        """The most ids in one row."""
+        return self.folder.config.max_position_embeddings
+
+    @property
+    def model(self) -> Transformer:
+        """The model itself; loaded onto the CPU if `warm_up` did not load it elsewhere."""
+        if self._model is None:
+            self.warm_up()
+        assert self._model is not None
+        return self._model
+
+    def fingerprint(self) -> str:
+        values = {"model": digest_of(self.folder.used()), "end_of_turn": self.options.end_of_turn}
+        return fingerprint(self.id, values)
+
+    def assets(self) -> Iterator[tuple[str, Path]]:
+        yield from named("model", self.folder.used())
+
+    def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
+        from calumma_plugins.transformers.models import load_transformer
+
+        if self._model is None or self._dtype != dtype:
+            self._model = load_transformer(self.folder)
+        self._model.to_precision(device, getattr(torch, dtype))
+        self._dtype = dtype
+
+    def layout(self, text_tokenizer: TextTokenizer, image_tokenizer: ImageTokenizer) -> Layout:
+        vocabulary = self.folder.config.vocabulary
+        codes = len(vocabulary.code_ids)
+        for slot, part, has, needs, what in (
+            ("text_tokenizer", text_tokenizer, text_tokenizer.size, vocabulary.text_size, "ids"),
+            ("image_tokenizer", image_tokenizer, image_tokenizer.codebook_size, codes, "codes"),
+        ):
+            if has != needs:
+                raise MismatchError(
+                    f"The {slot} {part.fingerprint()} has {has} {what}, but the decoder has {needs}.",
+                    f"Pick the {slot} of the folder {self.options.model.source}.",
+                )
+        learned_text = self.folder.path / TOKENIZER
+        if isinstance(text_tokenizer, ChameleonTokenizer) and learned_text.is_file():
+            self._same("text_tokenizer", text_tokenizer.digest, digest_of([learned_text])[TOKENIZER])
+        if isinstance(image_tokenizer, ChameleonVQ):
+            self._same("image_tokenizer", image_tokenizer.folder.codes_digest, self.folder.codes_digest)
+        grid = image_tokenizer.grid(*image_tokenizer.resolution)
+        print_ = image_tokenizer.fingerprint()
+        return ChameleonLayout(vocabulary, text_tokenizer, grid, print_, self.context, self.options.end_of_turn)
+
+    @torch.no_grad()
+    def start(self, prompts: Sequence[IntArray], capacity: int) -> State:
+        model, lengths = self.model, [len(prompt) for prompt in prompts]
+        if not lengths or min(lengths) < 1:
+            raise InputError("A prompt without ids cannot be continued.", "Begin it with <s>.")
+        if max(capacity, *lengths) > self.context:
+            raise InputError(
+                f"{max(capacity, *lengths)} ids do not fit the decoder's context of {self.context}.", "Shorten the prompt."
+            )
+        if max(lengths) > capacity:
+            raise InputError(f"A prompt of {max(lengths)} ids does not fit a capacity of {capacity}.", "Ask for more capacity.")
+        rows = torch.zeros(len(prompts), max(lengths), dtype=torch.int64)
+        for row, prompt in enumerate(prompts):
+            rows[row, : len(prompt)] = torch.from_numpy(prompt.copy())
+        weight, c = model.output.weight, self.folder.config
+        room = min(_bucketed(capacity), self.context) + 1
+        heads, width = int(c.num_key_value_heads or 1), c.hidden_size // c.num_attention_heads
+        cache = Cache(
+            weight.new_zeros(c.num_hidden_layers, 2, len(prompts), heads, room, width),
+            weight.new_zeros(len(prompts), room, c.hidden_size),
+        )
+        ends = torch.tensor(lengths, device=weight.device)
+        state = CachedState(weight.new_zeros(len(prompts), 1).float(), torch.zeros_like(ends), cache, capacity)
+        self._extend(state, rows.to(weight.device), ends)
+        state.lengths, state.logits = ends, self._logits_at(cache, ends)
+        return state
+
+    @torch.no_grad()
+    def append(self, state: State, ids: Tensor, valid: Tensor) -> Tensor:
+        assert isinstance(state, CachedState)
+        ids, valid = ids.to(state.lengths.device), valid.to(state.lengths.device)
+        lengths = state.lengths + valid
+        if int(lengths.max()) > state.capacity:
+            raise InputError(
+                f"A row grows to {int(lengths.max())} ids; its capacity is {state.capacity}.", "Start it with more capacity."
+            )
+        logits = self.model.head(self._extend(state, ids, valid))
+        last = logits[torch.arange(len(ids), device=ids.device), (valid - 1).clamp(min=0)]
+        state.logits = torch.where(valid[:, None] > 0, last, state.logits)
+        state.lengths = lengths
+        return logits
+
+    @torch.no_grad()
+    def fork(self, state: State, rows: Sequence[int]) -> State:
+        assert isinstance(state, CachedState)
+        index = torch.tensor(list(rows), dtype=torch.int64, device=state.lengths.device)
+        return CachedState(state.logits[index], state.lengths[index], state.cache.rows(index), state.capacity)
+
+    def keep(self, state: State, rows: Sequence[int]) -> State:
+        return state if list(rows) == list(range(len(state.lengths))) else self.fork(state, rows)
+
+    @torch.no_grad()
+    def rewind(self, state: State, lengths: Sequence[int]) -> None:
+        assert isinstance(state, CachedState)
+        wanted = torch.tensor(list(lengths), dtype=torch.int64, device=state.lengths.device)
+        if len(wanted) != len(state.lengths) or bool(((wanted < 1) | (wanted > state.lengths)).any()):
+            raise InputError(f"Rows of {state.lengths.tolist()} ids cannot be rewound to {list(lengths)}.", "Keep 1 or more.")
+        state.lengths = wanted
+        state.logits = self._logits_at(state.cache, wanted)
+
+    def train_forward(self, packed: Packed) -> Tensor:
+        length = packed.ids.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=packed.ids.device).tril()
+        mask = ((packed.sample[:, :, None] == packed.sample[:, None, :]) & causal).unsqueeze(1)
+        return self.model.head(self.model.hidden(packed.ids, packed.positions, mask))
+
+    def _extend(self, state: CachedState, ids: Tensor, valid: Tensor) -> Tensor:
+        """Hidden [B, T, W] of new ids behind what the rows hold; they see no padding, which is in no slot of theirs."""
+        extent = min(_bucketed(int((state.lengths + valid).max())), state.cache.capacity)
+        at, mask = state.cache.aim(state.lengths, valid, ids.shape[1], extent)
+        hidden = self.model.hidden(ids, at.clamp(max=self.context - 1), mask, state.cache)
+        state.cache.remember(hidden)
+        return hidden
+
+    def _logits_at(self, cache: Cache, lengths: Tensor) -> Tensor:
+        return self.model.head(cache.hidden[torch.arange(len(lengths), device=lengths.device), lengths - 1])
+
+    def _same(self, slot: str, own: str, learned: str) -> None:
+        if own != learned:
+            raise MismatchError(
+                f"The {slot} is of another model than {self.options.model.source}, whose decoder learned other ids.",
+                f"Name the same folder in the {slot}.",
+            )
+
+
+def _bucketed(count: int) -> int:
+    return -(-count // BUCKET) * BUCKET
