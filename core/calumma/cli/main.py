@@ -18,6 +18,7 @@ VERBS = {
     "generate": "Draw pictures of a prompt.",
     "caption": "Describe a picture.",
     "infill": "Draw the inside of a box of a picture anew.",
+    "estimate": "Say what drawing takes in memory and time, before it does.",
     "bank": "Build, change, search, check and tune memory banks.",
     "plugins": "List, explain, check and write plugins.",
     "registry": "Validate and explain registry.yaml.",

@@ -1,7 +1,7 @@
 """The contracts of all kinds. Importing this never imports torch."""
 
 from calumma.interfaces.component import Asset, Component, Device, Dtype, Options, Part, sha256_of
-from calumma.interfaces.decoder import Decoder, DecoderCapability, Packed, State
+from calumma.interfaces.decoder import Decoder, DecoderCapability, Footprint, Packed, State
 from calumma.interfaces.embedder import Embedder, Vectors, normalised
 from calumma.interfaces.finisher import Finisher
 from calumma.interfaces.image_tokenizer import ImageTokenizer
@@ -24,6 +24,7 @@ __all__ = [
     "Embedder",
     "Entries",
     "Finisher",
+    "Footprint",
     "Hits",
     "ImageTokenizer",
     "Labels",

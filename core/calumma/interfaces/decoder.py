@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from calumma.documents.document import IntArray
 from calumma.documents.layout import Layout
-from calumma.interfaces.component import Component
+from calumma.interfaces.component import Component, Dtype
 from calumma.interfaces.image_tokenizer import ImageTokenizer
 from calumma.interfaces.text_tokenizer import TextTokenizer
 
@@ -40,6 +40,22 @@ class Packed:
     sample: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What a decoder takes, known before anything is allocated.
+
+    Attributes:
+        parameters: learned numbers. weight_bytes: what they take in memory, all of which one step reads.
+        cache_bytes: of one id in one row, all of which every later step of that row reads.
+        flops: multiplications and additions of one id, without attention.
+    """
+
+    parameters: int
+    weight_bytes: int
+    cache_bytes: int
+    flops: int
+
+
 class Decoder(Component, ABC):
     """A causal transformer, or anything that continues ids. `layout`, `context` and capabilities are known before weights load.
 
@@ -54,6 +70,10 @@ class Decoder(Component, ABC):
     @abstractmethod
     def layout(self, text_tokenizer: TextTokenizer, image_tokenizer: ImageTokenizer) -> Layout:
         """Its layout over these tokenizers. Raises MismatchError if it was trained on the codes of others."""
+
+    def footprint(self, dtype: Dtype = "float32") -> Footprint | None:
+        """What its weights and caches take in this precision, without loading them; None where it cannot tell."""
+        return None
 
     @abstractmethod
     def start(self, prompts: Sequence[IntArray], capacity: int) -> State:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from calumma.documents import CM3LeonLayout, IntArray, Layout
-from calumma.errors import InputError, MismatchError
+from calumma.errors import ComponentError, InputError, MismatchError
 from calumma.interfaces import (
     Decoder,
     DecoderCapability,
     Device,
     Dtype,
+    Footprint,
     ImageTokenizer,
     Options,
     Packed,
@@ -24,11 +26,14 @@ from calumma.interfaces import (
     TextTokenizer,
 )
 from calumma_plugins.cm3leon.config import ModelConfig
+from calumma_plugins.cm3leon.engine import Engine, bucketed
+from calumma_plugins.cm3leon.footprint import footprint_of, room_for
 from calumma_plugins.cm3leon.model import Cache, Transformer
 from calumma_plugins.cm3leon.options import CM3LeonDecoderOptions
+from calumma_plugins.cm3leon.quantize import quantize
 from calumma_plugins.cm3leon.weights import load_model, read_config
 
-BUCKET = 64  # capacities and extents are multiples of it, so that few shapes occur
+SHORTEST_PREFIX = 16  # ids that prompts have in common: fewer are not worth a pass of their own
 
 
 @dataclass(eq=False)
@@ -55,6 +60,8 @@ class CM3LeonDecoder(Decoder):
     def __init__(self, options: CM3LeonDecoderOptions) -> None:
         super().__init__(options)
         self._model: Transformer | None = None
+        self._engine: Engine | None = None
+        self._runs_as: tuple[Device, Dtype] | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -73,20 +80,35 @@ class CM3LeonDecoder(Decoder):
 
     @property
     def model(self) -> Transformer:
-        """The model itself, for training; loaded onto the CPU if `warm_up` did not load it elsewhere."""
+        """The model itself, for training; loaded onto the CPU if `warm_up` did not load it elsewhere.
+
+        What is compiled or quantised keeps the weights that it was made of: train without both.
+        """
         if self._model is None:
             self.warm_up()
         assert self._model is not None
         return self._model
 
     def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
-        if self._model is None:
-            if self.options.weights:
-                self._model = load_model(self.options.weights.local)
-            else:
-                self._model = Transformer(self.config)
-                self._model.initialise(torch.Generator().manual_seed(self.options.seed))
-        self._model.to(device, getattr(torch, dtype))
+        if self._runs_as == (device, dtype):
+            return
+        if self._runs_as is not None and self.options.quantize:
+            raise ComponentError(f"{self.id} is quantised for {self._runs_as}.", "Build another for other devices or types.")
+        with room_for(self.config, dtype, device):
+            if self._model is None:
+                if self.options.weights:
+                    self._model = load_model(self.options.weights.local)
+                else:
+                    self._model = Transformer(self.config)
+                    self._model.initialise(torch.Generator().manual_seed(self.options.seed))
+            self._model.to(device, getattr(torch, dtype))
+            if self.options.quantize:
+                quantize(self._model)
+            self._engine = Engine(self._model, compiled=self.options.compile)
+        self._runs_as = device, dtype
+
+    def footprint(self, dtype: Dtype = "float32") -> Footprint:
+        return footprint_of(self.config, dtype, quantised=self.options.quantize is not None)
 
     def layout(self, text_tokenizer: TextTokenizer, image_tokenizer: ImageTokenizer) -> Layout:
         config, trained_with = self._header
@@ -120,14 +142,52 @@ class CM3LeonDecoder(Decoder):
             )
         if max(lengths) > capacity:
             raise InputError(f"A prompt of {max(lengths)} ids does not fit a capacity of {capacity}.", "Ask for more capacity.")
-        device = model.embed.weight.device
-        rows = torch.full((len(prompts), max(lengths)), self.config.vocabulary.pad)
-        for row, prompt in enumerate(prompts):
-            rows[row, : len(prompt)] = torch.from_numpy(prompt.copy())
-        cache = model.new_cache(len(prompts), min(_bucketed(capacity), self.context))
-        model.prefill(rows.to(device), cache)
-        ends = torch.tensor(lengths, device=device)
+        with room_for(self.config, self._dtype, str(model.embed.weight.device), len(prompts), capacity):
+            cache = self._prefilled([np.asarray(prompt, np.int64) for prompt in prompts], capacity)
+        ends = torch.tensor(lengths, device=model.embed.weight.device)
         return CachedState(self._logits_at(cache, ends), ends, cache, capacity)
+
+    def _prefilled(self, prompts: list[IntArray], capacity: int) -> Cache:
+        """The cache of these prompts. Equal ones are computed once, and so are the ids that all begin with."""
+        slots = min(bucketed(capacity), self.context)
+        place: dict[bytes, int] = {}
+        which = [place.setdefault(prompt.tobytes(), len(place)) for prompt in prompts]
+        distinct = [np.frombuffer(ids, np.int64) for ids in place]
+        shared = _common(distinct)
+        if len(distinct) == 1 or shared < SHORTEST_PREFIX:
+            cache = self._filled(distinct, slots)
+        else:
+            rests = [prompt[shared:] for prompt in distinct]
+            everyone = torch.zeros(len(distinct), dtype=torch.int64)
+            cache = self._filled([distinct[0][:shared]], slots).rows(everyone.to(self.model.embed.weight.device))
+            ids, valid = self._padded(rests)
+            self.engine.extend(ids, torch.full_like(valid, shared), valid, cache, max(map(len, distinct)))
+        return cache if len(distinct) == len(prompts) else cache.rows(torch.tensor(which, device=cache.slots.device))
+
+    def _filled(self, prompts: list[IntArray], slots: int) -> Cache:
+        cache = self.model.new_cache(len(prompts), slots)
+        self.engine.prefill(self._padded(prompts)[0], cache)
+        return cache
+
+    def _padded(self, rows: list[IntArray]) -> tuple[Tensor, Tensor]:
+        """Ids int64 [B, L], padded on the right, and their number in each row, int64 [B]."""
+        ids = torch.full((len(rows), max(map(len, rows))), self.config.vocabulary.pad)
+        for row, given in enumerate(rows):
+            ids[row, : len(given)] = torch.from_numpy(given.copy())
+        device = self.model.embed.weight.device
+        return ids.to(device), torch.tensor([len(given) for given in rows], device=device)
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the model's steps."""
+        if self._engine is None:
+            self.warm_up()
+        assert self._engine is not None
+        return self._engine
+
+    @property
+    def _dtype(self) -> Dtype:
+        return self._runs_as[1] if self._runs_as else "float32"
 
     @torch.no_grad()
     def append(self, state: State, ids: Tensor, valid: Tensor) -> Tensor:
@@ -137,8 +197,7 @@ class CM3LeonDecoder(Decoder):
         longest = int(lengths.max())
         if longest > state.capacity:
             raise InputError(f"A row grows to {longest} ids; its capacity is {state.capacity}.", "Start it with more capacity.")
-        extent = min(_bucketed(longest), cache.capacity)
-        logits = self.model.head(self.model.extend(ids, state.lengths, valid, cache, extent))
+        logits = self.engine.extend(ids, state.lengths, valid, cache, longest)
         last = logits[torch.arange(len(ids), device=ids.device), (valid - 1).clamp(min=0)]
         state.logits = torch.where(valid[:, None] > 0, last, state.logits)
         state.lengths = lengths
@@ -170,5 +229,9 @@ class CM3LeonDecoder(Decoder):
         return self.model.head(cache.hidden[torch.arange(len(lengths), device=lengths.device), lengths - 1])
 
 
-def _bucketed(count: int) -> int:
-    return -(-count // BUCKET) * BUCKET
+def _common(prompts: list[IntArray]) -> int:
+    """How many ids all begin with, less one: each prompt keeps an id of its own, whose logits are asked for."""
+    shortest = min(map(len, prompts))
+    rows = np.stack([prompt[: shortest - 1] for prompt in prompts])
+    differ = (rows != rows[0]).any(axis=0)
+    return int(differ.argmax()) if differ.any() else shortest - 1

@@ -149,19 +149,21 @@ class Transformer(nn.Module):
         cache.hidden[:, :length] = x
         return x
 
-    def extend(self, ids: Tensor, lengths: Tensor, valid: Tensor, cache: Cache, extent: int) -> Tensor:
+    def extend(self, ids: Tensor, lengths: Tensor, valid: Tensor, cache: Cache, reach: Tensor) -> Tensor:
         """Appends ids [B, T], the first valid[i] of row i, behind the lengths[i] that it holds; hidden [B, T, W].
 
         Args:
-            extent: no row will be longer than this; slots from it on are not looked at.
+            reach: 0, 1, 2, ... up to the length of the longest row at least; slots beyond it are not looked at.
         """
         rows, step = ids.shape
+        extent = reach.shape[0]
         offset = torch.arange(step, device=ids.device)
         slots = torch.where(offset < valid[:, None], lengths[:, None] + offset, cache.capacity)  # (B, T)
-        mask = (torch.arange(extent, device=ids.device) <= slots[..., None]).unsqueeze(1)  # (B, 1, T, extent)
+        mask = (reach <= slots[..., None]).unsqueeze(1)  # (B, 1, T, extent)
         row = torch.arange(rows, device=ids.device)[:, None]
         x = self.embed(ids) + self.position(slots.clamp(max=self.config.context - 1))
-        for block, (keys, values) in zip(self.blocks, cache.slots, strict=True):
+        for layer, block in enumerate(self.blocks):
+            keys, values = cache.slots[layer, 0], cache.slots[layer, 1]
 
             def attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor = keys, values: Tensor = values) -> Tensor:
                 keys[row, :, slots] = k.transpose(1, 2)

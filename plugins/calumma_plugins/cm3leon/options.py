@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
@@ -26,6 +28,11 @@ class CM3LeonDecoderOptions(Options):
     init_std: float = Field(0.006, gt=0, le=1, description="Spread of random weights.", json_schema_extra=MEANING)
     seed: int = Field(0, ge=0, lt=1 << 63, description="Seed of random weights.", json_schema_extra=MEANING)
 
+    compile: bool = Field(False, description="Compile the step of decoding once, for long runs; needs a C++ compiler.")
+    quantize: Literal["int8"] | None = Field(
+        None, description="Keep the weights of the blocks in 8 bits; needs torchao.", json_schema_extra=MEANING
+    )
+
     @model_validator(mode="after")
     def _weights_or_sizes(self) -> CM3LeonDecoderOptions:
         numbers = [self.layers, self.width, self.heads]
@@ -34,7 +41,7 @@ class CM3LeonDecoderOptions(Options):
             raise ValueError("give weights, or size, or layers, width and heads: one of the three")
         if any(numbers) and not all(numbers):
             raise ValueError("layers, width and heads belong together")
-        others = sorted(self.model_fields_set - {"weights"})
+        others = sorted(self.model_fields_set - {"weights", "compile", "quantize"})
         if self.weights is not None and others:
             raise ValueError(f"{', '.join(others)} cannot be set beside weights, whose header says the sizes")
         if self.weights is None:

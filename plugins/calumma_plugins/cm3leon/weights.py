@@ -15,6 +15,8 @@ from calumma.interfaces import Dtype
 from calumma_plugins.cm3leon.config import ModelConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from calumma_plugins.cm3leon.model import Transformer
 
 MOST_HEADER_BYTES = 100_000_000
@@ -70,7 +72,29 @@ def load_model(path: Path) -> Transformer:
     with torch.device("meta"):
         model = Transformer(config)
     try:
-        model.load_state_dict(load_file(path), assign=True)
-    except (OSError, SafetensorError, RuntimeError, KeyError, AttributeError) as error:
-        raise AssetError(f"The weights in {path} are not those its header tells of.", "Fetch or train them again.") from error
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise AssetError(f"The weights in {path} cannot be read: {error}.", "Fetch or train them again.") from error
+    _check(path, {name: tuple(value.shape) for name, value in model.state_dict().items()}, tensors)
+    model.load_state_dict(tensors, assign=True)
     return model
+
+
+def _check(path: Path, wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> None:
+    """Raises AssetError unless the file has all tensors, no others, in their shapes, and numbers in them."""
+    faults = [
+        (sorted(wanted.keys() - tensors.keys()), "missing"),
+        (sorted(tensors.keys() - wanted.keys()), "surplus"),
+        (
+            sorted(name for name in wanted.keys() & tensors.keys() if tuple(tensors[name].shape) != wanted[name]),
+            "of another shape",
+        ),
+    ]
+    told = "; ".join(
+        f"{', '.join(names[:8])}{' ...' * (len(names) > 8)} {what} ({len(names)})" for names, what in faults if names
+    )
+    if told:
+        raise AssetError(f"The weights in {path} are not those its header tells of: {told}.", "Fetch or train them again.")
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            raise AssetError(f"The tensor {name} in {path} holds NaN or infinity.", "Fetch or train the weights again.")
