@@ -23,6 +23,8 @@ def lay_out(page: str, folder: Path) -> None:
     for name, source in (("my-decoder", "decoder"), ("my-clip", "embedder")):
         if f"{name}.safetensors" in page:
             shutil.copy(starter(f"{source}.safetensors"), folder / f"{name}.safetensors")
+    if "my-chameleon" in page:
+        chameleon(folder / "my-chameleon")
     if "my-bpe.json" in page:
         shutil.copy(starter("bpe.json"), folder / "my-bpe.json")
 
@@ -39,6 +41,13 @@ def pictures(folder: Path) -> None:
         pixels = np.random.default_rng(i).integers(0, 256, (40, 50, 3), np.uint8)
         PIL.Image.fromarray(pixels).save(folder / f"{i}.png")
         (folder / f"{i}.txt").write_text(name, encoding="utf-8")
+
+
+def chameleon(folder: Path) -> None:
+    """A Chameleon of random weights as a hub has it, with the vqgan.ckpt that Meta publish beside theirs."""
+    from calumma_plugins.transformers.example import write_chameleon
+
+    write_chameleon(folder)
 
 
 def vqgan(folder: Path) -> None:
