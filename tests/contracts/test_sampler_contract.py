@@ -47,7 +47,10 @@ class TestMixture(SamplerContract):
 
 class TestMixtureOfLoops(SamplerContract):
     component = "sampling/mixture"
-    options = {"parts": [{"use": "sampling/jacobi", "window": 4}, {"use": "sampling/nucleus", "guidance": 1.0}], "shares": [1, 3]}
+    options = {
+        "parts": [{"use": "sampling/jacobi", "window": 4}, {"use": "sampling/nucleus", "guidance": 1.0}],
+        "shares": [1, 3],
+    }
 
 
 # --- broken on purpose: each changes what the sampler is given, or what it says ---

@@ -9,7 +9,7 @@ import numpy as np
 
 from calumma.documents import Constraint, IntArray
 from calumma.interfaces import Noise
-from calumma_plugins.sampling.drawing import Mass, invert
+from calumma_plugins.sampling.drawing import Mass
 from calumma_plugins.sampling.rows import Row
 
 
@@ -63,7 +63,6 @@ class DraftedRow(Row):
         self._fed_final = self._fed_drafts = 0
         self._verdicts: dict[int, Verdict] = {}
         self._kept = 0
-        self._guide: tuple[IntArray, Mass] | None = None  # the last distribution seen, and of what
 
     def open_places(self) -> Iterator[tuple[int, IntArray]]:
         """(how far ahead of what is final, the ids allowed there) for each place asked about that has a choice."""
@@ -73,7 +72,6 @@ class DraftedRow(Row):
         """Takes the distribution of a place, float64 [len(asked[ahead])]."""
         u, r = self._fresh(self.count + ahead)
         self._verdicts[ahead] = Verdict(p, u, r)
-        self._guide = (self.asked[ahead], p)
         return self._verdicts[ahead]
 
     def judge(self, coupled: bool) -> None:
@@ -134,13 +132,11 @@ class DraftedRow(Row):
         return final + drafts
 
     def _guessed(self, allowed: IntArray, offset: int) -> Draft:
-        """A draft for a place that was not looked at yet."""
+        """A draft for a place that was not looked at yet, drawn evenly."""
         if len(allowed) == 1:
             return Draft(allowed, 0, None)
-        near = self._guide is not None and self._guide[0] is allowed
-        q = self._guide[1] if self._guide is not None and near else np.full(len(allowed), 1 / len(allowed))
         u, _ = self._fresh(offset)
-        return Draft(allowed, int(invert(q[None], np.array([u]))[0]), q)
+        return Draft(allowed, int(u * len(allowed)), np.full(len(allowed), 1 / len(allowed)))
 
     def _fresh(self, offset: int) -> tuple[float, float]:
         """Two numbers in [0, 1) that nothing has seen: they depend on the sample, the offset and how often it was drawn."""
