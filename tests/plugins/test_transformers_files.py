@@ -159,7 +159,10 @@ def test_damaged_weights_are_refused_with_a_sentence(folder: Path, content: byte
         ({"num_hidden_layers": 0}, "num_hidden_layers"),
         ({"num_hidden_layers": 513}, "num_hidden_layers"),
         ({"hidden_size": 2**20}, "hidden_size"),
-        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "'yarn' are not known"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 0}}, "rope_theta"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 0}}, "factor"),
+        ({"rope_parameters": [1]}, "rope_parameters"),
         ({"vq__base_channels": 48}, "no multiple of 32"),
         ({"vq__resolution": 18}, "no multiple of 4"),
         ({"vq__double_latent": True}, "double_latent"),
@@ -206,10 +209,10 @@ def test_a_config_of_before_version_5_is_read_too(folder: Path) -> None:
     assert torch.equal(decoder(folder).start([np.arange(9)], 16).logits, before)
     change(folder, rope_theta=500.0)
     assert not torch.equal(decoder(folder).start([np.arange(9)], 16).logits, before)
-    change(folder, rope_scaling={"rope_type": "linear", "factor": 2.0})
-    assert decoder(folder).folder.config.arguments()["rope_parameters"] == {
-        "rope_type": "linear", "rope_theta": 500.0, "factor": 2.0,
-    }  # fmt: skip
+    for name in ("rope_type", "type"):
+        change(folder, rope_scaling={name: "linear", "factor": 2.0})
+        told = decoder(folder).folder.config.arguments()["rope_parameters"]
+        assert told == {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0}
     change(folder, num_key_value_heads=None)
     assert decoder(folder).folder.config.num_key_value_heads == 4
 

@@ -58,6 +58,16 @@ class VQConfig(BaseModel):
         return 2 if GROUPS in coarsest else 1
 
 
+class Rotations(BaseModel):
+    """`rope_parameters`: how positions turn queries and keys (arXiv:2104.09864)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    rope_type: Literal["default", "linear"] = "default"
+    rope_theta: float = Field(10_000.0, gt=0, le=1e9, allow_inf_nan=False)
+    factor: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
+
+
 class ModelConfig(BaseModel):
     """The whole model. Names that are not here are not passed on to transformers: no code of a folder's is ever looked for."""
 
@@ -73,8 +83,7 @@ class ModelConfig(BaseModel):
     hidden_act: Literal["silu", "gelu", "relu"] = "silu"
     max_position_embeddings: int = Field(4096, ge=8, le=1 << 20)
     rms_norm_eps: float = Field(1e-5, gt=0, le=1)
-    rope_theta: float = Field(10_000.0, gt=0, le=1e9)
-    rope_parameters: dict[str, float | str | list[float] | None] | None = None
+    rope_parameters: Rotations = Rotations.model_validate({})
     attention_bias: bool = False
     mlp_bias: bool = False
     swin_norm: bool = False
@@ -85,15 +94,21 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _heads_of_old(cls, values: Any) -> Any:
-        """`num_key_value_heads` is 32 where it is left out, and the number of heads where it is null."""
+    def _as_it_was_written(cls, values: Any) -> Any:
+        """Null is the default; for `num_key_value_heads`, which is 32 where it is left out, it is the number of heads."""
         if not isinstance(values, Mapping):
             return values
         known = {"num_key_value_heads": 32, **{name: value for name, value in values.items() if value is not None}}
         if values.get("num_key_value_heads", 0) is None:
             known["num_key_value_heads"] = values.get("num_attention_heads", 32)
-        if isinstance(known.get("rope_scaling"), Mapping):  # as transformers wrote it before version 5
-            known.setdefault("rope_parameters", {"rope_theta": known.get("rope_theta", 1e4), **known["rope_scaling"]})
+        scaling, theta = (
+            known.get("rope_scaling"),
+            known.get("rope_theta", 10_000.0),
+        )  # as transformers wrote it before version 5
+        old = {"rope_type": scaling.get("type"), **scaling} if isinstance(scaling, Mapping) else {}
+        known.setdefault(
+            "rope_parameters", {"rope_theta": theta, **{name: one for name, one in old.items() if one is not None}}
+        )
         return known
 
     @model_validator(mode="after")
@@ -102,8 +117,6 @@ class ModelConfig(BaseModel):
             raise ValueError(f"{self.num_attention_heads} heads do not divide a width of {self.hidden_size} into even ones")
         if self.num_key_value_heads is None or self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(f"{self.num_key_value_heads} key heads do not divide {self.num_attention_heads} heads")
-        if self.rope_parameters is not None and self.rope_parameters.get("rope_type", "default") not in ("default", "linear"):
-            raise ValueError(f"positions of the kind {self.rope_parameters['rope_type']!r} are not known")
         return self
 
     @cached_property
@@ -113,12 +126,12 @@ class ModelConfig(BaseModel):
 
     def arguments(self) -> dict[str, Any]:
         """What transformers' ChameleonConfig is called with."""
-        values = self.model_dump(exclude={"rope_theta", "rope_parameters", "model_type"})
+        values = self.model_dump(exclude={"model_type"})
         values["vq_config"]["channel_multiplier"] = list(self.vq_config.channel_multiplier)
         resolutions = self.vq_config.attn_resolutions
         values["vq_config"]["attn_resolutions"] = None if resolutions is None else list(resolutions)
-        given = {name: value for name, value in (self.rope_parameters or {}).items() if value is not None}
-        values["rope_parameters"] = {"rope_type": "default", "rope_theta": self.rope_theta, **given}
+        if self.rope_parameters.rope_type == "default":
+            del values["rope_parameters"]["factor"]
         return values
 
 
