@@ -178,6 +178,21 @@ def test_a_vocabulary_in_the_published_order_is_read_by_its_names(tmp_path: Path
     assert not v.is_text(np.array([v.bos, v.eos, v.begin_image, v.end_image, *v.code_ids])).any()
 
 
+@pytest.mark.parametrize("kind", ["grouped keys", "one matrix for input and output", "biases"])
+def test_what_it_takes_is_known_without_loading_it(tmp_path: Path, kind: str) -> None:
+    model = save(tmp_path, **KINDS[kind])
+    ours = decoder(tmp_path)
+    told, half = ours.footprint(), ours.footprint("bfloat16")
+    assert ours._model is None
+    assert told.parameters == sum(one.numel() for name, one in model.named_parameters() if "vqmodel" not in name)
+    assert (told.weight_bytes, half.weight_bytes) == (4 * told.parameters, 2 * told.parameters)
+    cache = ours.start([np.arange(4)], 9).cache
+    assert cache.capacity == 64
+    assert told.cache_bytes * (cache.capacity + 1) == 4 * (cache.slots.numel() + cache.hidden.numel())
+    matrices = [m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "vqmodel" not in name]
+    assert told.flops == 2 * sum(m.weight.numel() for m in matrices)
+
+
 def test_tied_weights_stay_tied(tmp_path: Path) -> None:
     save(tmp_path, tie_word_embeddings=True)
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:

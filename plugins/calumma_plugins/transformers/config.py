@@ -124,6 +124,16 @@ class ModelConfig(BaseModel):
         """Which ids are text, which are codes, which are structure. Raises ValueError."""
         return ChameleonVocabulary.read(self.vocabulary_map, self.vocab_size)
 
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys and of values."""
+        return self.num_key_value_heads or self.num_attention_heads
+
+    @property
+    def head_width(self) -> int:
+        """Numbers in each head."""
+        return self.hidden_size // self.num_attention_heads
+
     def arguments(self) -> dict[str, Any]:
         """What transformers' ChameleonConfig is called with."""
         values = self.model_dump(exclude={"model_type"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from calumma.interfaces import (
     DecoderCapability,
     Device,
     Dtype,
+    Footprint,
     ImageTokenizer,
     Options,
     Packed,
@@ -24,7 +26,7 @@ from calumma.interfaces import (
     TextTokenizer,
 )
 from calumma_plugins.transformers.cache import Cache
-from calumma_plugins.transformers.folder import Folder, digest_of, fingerprint, named
+from calumma_plugins.transformers.folder import VQ, Folder, digest_of, fingerprint, named
 from calumma_plugins.transformers.layout import ChameleonLayout
 from calumma_plugins.transformers.options import ChameleonOptions
 from calumma_plugins.transformers.tokenizer import TOKENIZER, ChameleonTokenizer
@@ -91,6 +93,16 @@ class ChameleonDecoder(Decoder):
         self._model.to_precision(device, getattr(torch, dtype))
         self._dtype = dtype
 
+    def footprint(self, dtype: Dtype = "float32") -> Footprint:
+        """From the headers of the weights; the image tokenizer, which is no part of the decoder, is not counted."""
+        c, bytes_each = self.folder.config, torch.empty(0, dtype=getattr(torch, dtype)).element_size()
+        counts = {name: math.prod(shape) for name, shape in self.folder.shapes.items() if not name.startswith(VQ)}
+        table = c.vocab_size * c.hidden_size
+        multiplied = sum(count for name, count in counts.items() if name.endswith("_proj.weight")) + table
+        cached = (2 * c.num_hidden_layers * c.key_heads * c.head_width + c.hidden_size) * bytes_each
+        total = sum(counts.values())
+        return Footprint(total, total * bytes_each, cached, 2 * multiplied)
+
     def layout(self, text_tokenizer: TextTokenizer, image_tokenizer: ImageTokenizer) -> Layout:
         vocabulary = self.folder.config.vocabulary
         codes = len(vocabulary.code_ids)
@@ -128,9 +140,8 @@ class ChameleonDecoder(Decoder):
             rows[row, : len(prompt)] = torch.from_numpy(prompt.copy())
         weight, c = model.output.weight, self.folder.config
         room = min(_bucketed(capacity), self.context) + 1
-        heads, width = int(c.num_key_value_heads or 1), c.hidden_size // c.num_attention_heads
         cache = Cache(
-            weight.new_zeros(c.num_hidden_layers, 2, len(prompts), heads, room, width),
+            weight.new_zeros(c.num_hidden_layers, 2, len(prompts), c.key_heads, room, c.head_width),
             weight.new_zeros(len(prompts), room, c.hidden_size),
         )
         ends = torch.tensor(lengths, device=weight.device)
