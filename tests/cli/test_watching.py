@@ -144,6 +144,16 @@ def test_the_json_of_an_interrupted_run_says_what_is_kept(
     assert len(list((here / "out").iterdir())) == 34  # no preview, nothing half-written
 
 
+def test_an_interruption_after_the_last_picture_loses_nothing(
+    calumma: Calumma, tiny: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted_after(monkeypatch, 2)
+    ran = calumma("generate", PROMPT, "-n", 2, "--registry", tiny)
+    assert (ran.code, len(ran.out.splitlines())) == (130, 2)
+    assert ran.err.endswith("calumma: Interrupted: 2 of 2 pictures are finished and lie in out.\n")
+    assert len(list((here / "out").iterdir())) == 4
+
+
 def test_an_error_in_a_later_batch_leaves_what_was_finished(
     calumma: Calumma, tiny: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def draw(stream: Stream, folder: Path, as_json: bool, description: str) -> None:
     saver = Saver(folder, stream.stem)
     try:
         result = _drawn(stream, saver, as_json, description)
+        saved = saver.result(result)
     except KeyboardInterrupt:
         stream.close()
         kept = stream.so_far()
@@ -46,7 +47,7 @@ def draw(stream: Stream, folder: Path, as_json: bool, description: str) -> None:
         raise
     finally:
         saver.without_preview()
-    _report(result, saver.result(result), as_json)
+    _report(result, saved, as_json)
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -121,8 +122,6 @@ def _went(result: Result, folder: Path) -> str:
     asked, first = record["n"], record.get("first", 0)
     group = len(record["best_of"][0]["samples"]) if "best_of" in record else 1
     have = {sample // group for sample in result.samples}
-    lacking = next(i for i in range(first, first + asked) if i not in have)
-    return (
-        f"Interrupted: {len(have)} of {asked} pictures are finished and lie in {folder}; "
-        f"the same command with `--first {lacking} -n {first + asked - lacking}` draws the rest."
-    )
+    rest = [i for i in range(first, first + asked) if i not in have]
+    going_on = f"; the same command with `--first {rest[0]} -n {first + asked - rest[0]}` draws the rest" if rest else ""
+    return f"Interrupted: {len(have)} of {asked} pictures are finished and lie in {folder}{going_on}."
