@@ -69,6 +69,16 @@ def test_a_picture_is_drawn_and_described(registry: Path) -> None:
         assert sorted(record["assets"]) == ["model/config.json", "model/model.safetensors"]
 
 
+@pytest.mark.parametrize("sampler", ["nucleus", "sampling/jacobi"])
+def test_pictures_of_a_batch_are_those_drawn_alone(registry: Path, sampler: str) -> None:
+    """Prompts of unequal length, two streams each, and two samples, in one batch."""
+    prompts = ["a red apple", "b", "the night sky over a green field"]
+    with load(registry, swap={"sampler": sampler}) as pipeline:
+        together = pipeline.generate_many(prompts, n=2, seed=5)
+        for prompt, result in zip(prompts, together, strict=True):
+            assert np.array_equal(pipeline.generate(prompt, n=1, seed=5).tokens[0], result.tokens[0])
+
+
 def test_the_prompt_matters(registry: Path) -> None:
     with load(registry, set={"sampler.temperature": 0}) as pipeline:
         one, other = (pipeline.generate(text, seed=0).tokens[0] for text in ("a red apple", "the night sky"))
