@@ -21,6 +21,7 @@ class CM3LeonDecoderOptions(Options):
     layers: int | None = Field(None, ge=1, le=256, description="Blocks, instead of `size`.", json_schema_extra=MEANING)
     width: int | None = Field(None, ge=2, le=65536, description="Width, instead of `size`.", json_schema_extra=MEANING)
     heads: int | None = Field(None, ge=1, le=1024, description="Heads, instead of `size`.", json_schema_extra=MEANING)
+    ffn: int = Field(4, ge=1, le=32, description="Feed-forward width in widths, without weights.", json_schema_extra=MEANING)
     context: int = Field(4096, ge=8, le=1 << 20, description="Most ids in a row, without weights.", json_schema_extra=MEANING)
     text_size: int = Field(56320, ge=1, le=1 << 24, description="Text ids, without weights.", json_schema_extra=MEANING)
     codebook_size: int = Field(8192, ge=1, le=1 << 24, description="Image ids, without weights.", json_schema_extra=MEANING)
@@ -51,5 +52,5 @@ class CM3LeonDecoderOptions(Options):
     def config(self) -> ModelConfig:
         """The sizes of the model without weights. Raises ValueError where they do not fit together."""
         sizes = SIZES[self.size] if self.size else {"layers": self.layers, "width": self.width, "heads": self.heads}
-        shared = self.model_dump(include={"context", "text_size", "codebook_size", "tied", "init_std"})
+        shared = self.model_dump(include={"ffn", "context", "text_size", "codebook_size", "tied", "init_std"})
         return ModelConfig.model_validate({**sizes, **shared})
