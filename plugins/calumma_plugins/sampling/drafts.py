@@ -9,7 +9,7 @@ import numpy as np
 
 from calumma.documents import Constraint, IntArray
 from calumma.interfaces import Noise
-from calumma_plugins.sampling.drawing import Mass
+from calumma_plugins.sampling.drawing import Mass, invert
 from calumma_plugins.sampling.rows import Row
 
 
@@ -63,6 +63,7 @@ class DraftedRow(Row):
         self._fed_final = self._fed_drafts = 0
         self._verdicts: dict[int, Verdict] = {}
         self._kept = 0
+        self._last_seen: tuple[IntArray, Mass] | None = None  # the ids and the distribution of the place that was told last
 
     def open_places(self) -> Iterator[tuple[int, IntArray]]:
         """(how far ahead of what is final, the ids allowed there) for each place asked about that has a choice."""
@@ -72,6 +73,7 @@ class DraftedRow(Row):
         """Takes the distribution of a place, float64 [len(asked[ahead])]."""
         u, r = self._fresh(self.count + ahead)
         self._verdicts[ahead] = Verdict(p, u, r)
+        self._last_seen = (self.asked[ahead], p)
         return self._verdicts[ahead]
 
     def judge(self, coupled: bool) -> None:
@@ -132,11 +134,14 @@ class DraftedRow(Row):
         return final + drafts
 
     def _guessed(self, allowed: IntArray, offset: int) -> Draft:
-        """A draft for a place that was not looked at yet, drawn evenly."""
+        """A draft for a place that was not looked at yet, from what was seen of another, else drawn evenly."""
         if len(allowed) == 1:
             return Draft(allowed, 0, None)
+        among, q = self._last_seen or (None, None)
+        if among is not allowed or q is None:
+            q = np.full(len(allowed), 1 / len(allowed))
         u, _ = self._fresh(offset)
-        return Draft(allowed, int(u * len(allowed)), np.full(len(allowed), 1 / len(allowed)))
+        return Draft(allowed, int(invert(q[None], np.array([u]))[0]), q)
 
     def _fresh(self, offset: int) -> tuple[float, float]:
         """Two numbers in [0, 1) that nothing has seen: they depend on the sample, the offset and how often it was drawn."""

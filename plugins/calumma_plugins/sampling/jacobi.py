@@ -27,8 +27,8 @@ class JacobiSampler(NucleusSampler):
     ends what is final: the places behind it were shown another id than the one that now stands there. So they stay drafts, with
     p as their q. They are drawn anew from p or, `coupled`, kept or replaced as above, so that more of them survive to the end.
 
-    A place that enters the window is drafted evenly (the last distribution seen, or that of the cell above, gave no fewer
-    passes). Every draw of (sample, offset) has fresh noise; the first is that of `sampling/nucleus`, so window 1 is nucleus.
+    A place that enters the window is drafted from the last distribution that the row has seen, or evenly where other ids are
+    allowed. Every draw of (sample, offset) has fresh noise; the first is that of `sampling/nucleus`, so window 1 is nucleus.
     """
 
     id = "sampling/jacobi"
