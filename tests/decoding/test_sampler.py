@@ -18,8 +18,9 @@ from calumma_plugins.cm3leon.decoder import CM3LeonDecoder
 from calumma_plugins.cm3leon.options import CM3LeonDecoderOptions
 from calumma_plugins.sampling import nucleus
 from calumma_plugins.sampling.drawing import draw
+from calumma_plugins.sampling.guidance import EditGuidance
 from calumma_plugins.sampling.nucleus import NucleusSampler
-from calumma_plugins.sampling.options import NucleusOptions
+from calumma_plugins.sampling.options import EditGuidanceOptions, NucleusOptions
 
 GRID = (3, 4)
 PRINT = "image#1"
@@ -221,6 +222,19 @@ def test_extra_rules_stand_before_truncation_and_see_allowed_ids_alone() -> None
     ids, _ = fill(Counting(), [APPLE] * 2, [7, 9], rules=[Part("test/only", rule)])
     assert ids == [[256 + 4] * 12] * 2
     assert rule.seen[3] == ([7, 9], [3, 3], (2, 10))
+
+
+def test_an_edit_is_guided_by_its_picture_and_its_instruction() -> None:
+    rule = EditGuidance(EditGuidanceOptions(image_weight=1.5, text_weight=4))
+    document = tasks.edit(PICTURE, "make it blue", GRID)
+    ids, _ = fill(Counting(), [document], [0], rules=[Part(rule.id, rule)], guidance=1, temperature=0, top_p=1)
+    names = ("unconditional", "image-only", "conditional")
+    prompts, wanted = LAYOUT.streams(document, [], names), list[int]()
+    for _ in range(12):
+        rows = [np.array([*prompts[name].ids, *wanted]) for name in names]
+        unc, img, full = Counting().start(rows, 200).logits[:, V.image_ids.tolist()]
+        wanted.append(256 + int((unc + 1.5 * (img - unc) + 4 * (full - img)).argmax()))
+    assert ids == [wanted]
 
 
 def test_a_stream_that_is_missing_is_named() -> None:
