@@ -31,7 +31,7 @@ lint: $(STAMP)-test  ## style, types, and the floors
 	$(BIN)/lint-imports
 
 test: lint  ## what must hold before anything lands
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP)-test  ## the heavier checks
 	$(BIN)/python -m pytest -m slow
@@ -39,6 +39,8 @@ test-slow: $(STAMP)-test  ## the heavier checks
 bench: $(STAMP)-test  ## ratios against the peers, to benchmarks/results/*.json
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/retrieval.py --n 100000 --out benchmarks/results/retrieval-100k.json
+	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/decoding.py
 
 bench-1m: $(STAMP)-test  ## retrieval over a million vectors: hours, 10 GB of disk, 12 GB of memory; goes on where it was stopped
 	$(BIN)/python benchmarks/retrieval.py --n 1000000 --out benchmarks/results/retrieval-1m.json

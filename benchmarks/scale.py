@@ -110,6 +110,7 @@ def _million(million: dict[str, Any]) -> str:
             f"{parts['batch']['ours_recall']:.3f}",
         ]
         for name, parts in million["engines"].items()
+        if {"build", "batch", "single"} <= parts.keys()
     ]
     return table(["engine", "build, s", "MiB on disk", "64 queries, ms", "1 query, ms", "recall@10"], rows)
 

@@ -11,6 +11,7 @@ SECTIONS = {
         "how-to/change-a-bank",
         "how-to/tune-retrieval",
         "how-to/own-weights",
+        "how-to/fast-decoding",
         "how-to/public-checkpoints",
         "how-to/watch-and-stop-drawing",
         "how-to/local-plugin-file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,9 @@ class Engine:
         self.model = model
         self._one: Step = self._step
         if compiled:
-            options = {"freezing": True} if model.embed.weight.device.type == "cpu" else {}
+            options: dict[str, str | int | bool | Callable[..., Any]] = (
+                {"freezing": True} if model.embed.weight.device.type == "cpu" else {}
+            )
             self._one = torch.compile(self._step, dynamic=True, fullgraph=True, options=options)
             self._warm_up()
 
