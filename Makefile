@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.calumma
 
-.PHONY: demo test test-slow bench bench-1m lint docs results clean
+.PHONY: samplers demo test test-slow bench bench-1m lint docs results clean
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
@@ -48,6 +48,9 @@ bench-1m: $(STAMP)-test  ## retrieval over a million vectors: hours, 10 GB of di
 results: $(STAMP)-test  ## measure the starter and write docs/results.md
 	$(BIN)/python -m pip install --quiet -e '.[recipe]'
 	$(BIN)/python plugins/starter/recipe/measure.py --out docs/results.md
+
+samplers: $(STAMP)-starter  ## draw six prompts under six samplers, to docs/images/samplers.png
+	$(BIN)/python examples/samplers.py
 
 docs: $(STAMP)-test  ## build the site strictly, to site/index.html
 	$(BIN)/python docs/make_site.py --out site

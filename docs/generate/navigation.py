@@ -11,6 +11,7 @@ SECTIONS = {
         "how-to/change-a-bank",
         "how-to/tune-retrieval",
         "how-to/own-weights",
+        "how-to/choose-a-sampler",
         "how-to/fast-decoding",
         "how-to/public-checkpoints",
         "how-to/watch-and-stop-drawing",
@@ -30,7 +31,7 @@ SECTIONS = {
         "reference/kinds",
         "reference/python/index",
     ],
-    "Behind it": ["architecture", "catalogue", "results", "decisions/index"],
+    "Behind it": ["architecture", "catalogue", "results", "scale", "decisions/index"],
 }
 
 

@@ -166,8 +166,13 @@ def test_fish_is_offered_values_of_the_registry_in_use(folder: Path, found: Foun
     assert found("calumma generate x --bank ", folder) == ["starter", "held-out", "mine"]
     assert found("calumma generate x --swap sampler=", folder) == [
         "sampler=nucleus",
+        "sampler=jacobi",
+        "sampler=contrastive",
+        "sampler=mixture",
         "sampler=bold",
         "sampler=sampling/nucleus",
+        "sampler=sampling/jacobi",
+        "sampler=sampling/mixture",
     ]
     slots = {one.partition("=")[0] for one in found("calumma generate x --swap ", folder)}
     assert slots == {"image_tokenizer", "text_tokenizer", "embedder", "retriever", "selection", "decoder", "sampler"}

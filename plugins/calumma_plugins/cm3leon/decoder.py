@@ -38,15 +38,29 @@ SHORTEST_PREFIX = 16  # ids that prompts have in common: fewer are not worth a p
 
 @dataclass(eq=False)
 class CachedState:
-    """Rows in flight: `logits` [B, V] after each row's last id, `lengths` [B], and what the model keeps of their ids.
+    """Rows in flight: `lengths` [B], and what the model keeps of their ids.
 
     The cache may be larger than `capacity`, which is what was asked for.
     """
 
-    logits: Tensor
+    model: Transformer
     lengths: Tensor
     cache: Cache
     capacity: int
+    last: Tensor | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """[B, V], after each row's last id; worked out when they are asked for, since who rewinds may not ask."""
+        if self.last is None:
+            with torch.no_grad():
+                rows = torch.arange(len(self.lengths), device=self.lengths.device)
+                self.last = self.model.head(self.cache.hidden[rows, self.lengths - 1])
+        return self.last
+
+    @logits.setter
+    def logits(self, logits: Tensor) -> None:
+        self.last = logits
 
 
 class CM3LeonDecoder(Decoder):
@@ -145,7 +159,7 @@ class CM3LeonDecoder(Decoder):
         with room_for(self.config, self._dtype, str(model.embed.weight.device), len(prompts), capacity):
             cache = self._prefilled([np.asarray(prompt, np.int64) for prompt in prompts], capacity)
         ends = torch.tensor(lengths, device=model.embed.weight.device)
-        return CachedState(self._logits_at(cache, ends), ends, cache, capacity)
+        return CachedState(model, ends, cache, capacity)
 
     def _prefilled(self, prompts: list[IntArray], capacity: int) -> Cache:
         """The cache of these prompts. Equal ones are computed once, and so are the ids that all begin with."""
@@ -207,7 +221,8 @@ class CM3LeonDecoder(Decoder):
     def fork(self, state: State, rows: Sequence[int]) -> State:
         assert isinstance(state, CachedState)
         index = torch.tensor(list(rows), dtype=torch.int64, device=state.lengths.device)
-        return CachedState(state.logits[index], state.lengths[index], state.cache.rows(index), state.capacity)
+        last = None if state.last is None else state.last[index]
+        return CachedState(state.model, state.lengths[index], state.cache.rows(index), state.capacity, last)
 
     def keep(self, state: State, rows: Sequence[int]) -> State:
         return state if list(rows) == list(range(len(state.lengths))) else self.fork(state, rows)
@@ -218,15 +233,11 @@ class CM3LeonDecoder(Decoder):
         wanted = torch.tensor(list(lengths), dtype=torch.int64, device=state.lengths.device)
         if len(wanted) != len(state.lengths) or bool(((wanted < 1) | (wanted > state.lengths)).any()):
             raise InputError(f"Rows of {state.lengths.tolist()} ids cannot be rewound to {list(lengths)}.", "Keep 1 or more.")
-        state.lengths = wanted
-        state.logits = self._logits_at(state.cache, wanted)
+        state.lengths, state.last = wanted, None
 
     def train_forward(self, packed: Packed) -> Tensor:
         logits: Tensor = self.model(packed.ids, packed.positions, packed.sample)
         return logits
-
-    def _logits_at(self, cache: Cache, lengths: Tensor) -> Tensor:
-        return self.model.head(cache.hidden[torch.arange(len(lengths), device=lengths.device), lengths - 1])
 
 
 def _common(prompts: list[IntArray]) -> int:

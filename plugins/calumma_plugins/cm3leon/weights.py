@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from calumma.errors import AssetError
+from calumma.extension.checkpoints import check_finite, check_fit
 from calumma.interfaces import Dtype
 from calumma_plugins.cm3leon.config import ModelConfig
 
@@ -61,7 +62,10 @@ def save_weights(
 
 
 def load_model(path: Path) -> Transformer:
-    """The model of a file, in the precision it was written in, on the CPU. Raises AssetError."""
+    """The model of a file, in the precision it was written in, on the CPU.
+
+    Raises AssetError: no such tensors, others beside them (both are listed), or numbers that are none.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -72,29 +76,15 @@ def load_model(path: Path) -> Transformer:
     with torch.device("meta"):
         model = Transformer(config)
     try:
-        tensors = load_file(path)
+        tensors, wanted = load_file(path), model.state_dict()
     except (OSError, SafetensorError) as error:
         raise AssetError(f"The weights in {path} cannot be read: {error}.", "Fetch or train them again.") from error
-    _check(path, {name: tuple(value.shape) for name, value in model.state_dict().items()}, tensors)
+    check_fit(f"{path} does not fit the sizes its header tells of", shapes(wanted), shapes(tensors), "Fetch or train it again.")
+    check_finite(path, tensors)
     model.load_state_dict(tensors, assign=True)
     return model
 
 
-def _check(path: Path, wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> None:
-    """Raises AssetError unless the file has all tensors, no others, in their shapes, and numbers in them."""
-    faults = [
-        (sorted(wanted.keys() - tensors.keys()), "missing"),
-        (sorted(tensors.keys() - wanted.keys()), "surplus"),
-        (
-            sorted(name for name in wanted.keys() & tensors.keys() if tuple(tensors[name].shape) != wanted[name]),
-            "of another shape",
-        ),
-    ]
-    told = "; ".join(
-        f"{', '.join(names[:8])}{' ...' * (len(names) > 8)} {what} ({len(names)})" for names, what in faults if names
-    )
-    if told:
-        raise AssetError(f"The weights in {path} are not those its header tells of: {told}.", "Fetch or train them again.")
-    for name, value in tensors.items():
-        if not bool(value.isfinite().all()):
-            raise AssetError(f"The tensor {name} in {path} holds NaN or infinity.", "Fetch or train the weights again.")
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape."""
+    return {name: tuple(one.shape) for name, one in tensors.items()}
