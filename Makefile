@@ -41,6 +41,7 @@ bench: $(STAMP)-test  ## ratios against the peers, to benchmarks/results/*.json
 	$(BIN)/python benchmarks/retrieval.py --n 100000 --out benchmarks/results/retrieval-100k.json
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/jacobi.py
 
 bench-1m: $(STAMP)-test  ## retrieval over a million vectors: hours, 10 GB of disk, 12 GB of memory; goes on where it was stopped
 	$(BIN)/python benchmarks/retrieval.py --n 1000000 --out benchmarks/results/retrieval-1m.json
