@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .reasons import reason_of
+
 FILE = Path(__file__).with_name("survivors.md")
 UNEXPLAINED = "Unexplained"
 NOTICED = "No matter of the contract, and noticed by"
@@ -58,9 +60,13 @@ class Page:
         """How many survivors tests of the plugin's own notice."""
         return sum(why.startswith(NOTICED) for why in self.why.values())
 
+    def _explained(self, name: str) -> str:
+        known = self.why.get(name, UNEXPLAINED)
+        return known if known != UNEXPLAINED else reason_of(name) or UNEXPLAINED
+
     def renewed(self, survivors: Sequence[str], mutants: int, of: int) -> Page:
         """The page of today's survivors, with yesterday's explanations."""
-        why = {name: self.why.get(name, UNEXPLAINED) for name in survivors}
+        why = {name: self._explained(name) for name in survivors}
         return Page(mutants, mutants - len(survivors), of, why)
 
 

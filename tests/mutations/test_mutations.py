@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .mutants import mutants_of
+from .reasons import reason_of
 from .survivors import FILE, Page, read, written
 from .targets import ROOT, TARGETS, contracts_of, files_of
 
@@ -83,3 +84,39 @@ def test_explanations_survive_when_the_page_is_written_anew() -> None:
     assert renewed.unexplained == [new]
     assert (renewed.killed, renewed.share) == (98, 0.98)
     assert read(written({"mine": renewed}))["mine"].why == renewed.why
+
+
+@pytest.mark.parametrize(
+    ("mutant", "word"),
+    [
+        ("a/options.py AOptions: in `k: int | None = Field(256, ge=1, le=1 << 24, ...` `256` becomes `257`", "bound"),
+        ("a/b.py module: in `MAX_BYTES = 2 ** 28` `28` becomes `29`", "constant"),
+        (
+            "a/b.py B.warm_up: in `def warm_up(self, device: Device='cpu', dtype: Dtype='float32') -> None:` "
+            "`'cpu'` becomes `'cpuX'`",
+            "device",
+        ),
+        (
+            "a/b.py B.f: in `content = json.loads(path.read_text(encoding='utf-8'))` `encoding='utf-8'` becomes nothing",
+            "encoding",
+        ),
+    ],
+)
+def test_what_follows_from_the_kind_of_change_explains_itself(mutant: str, word: str) -> None:
+    told = reason_of(mutant)
+    assert told is not None
+    assert word in told.lower()
+    assert Page().renewed([mutant], 2, 2).why == {mutant: told}
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        "a/options.py AOptions: in `k: int = Field(256, ge=1)` `ge=1` becomes nothing",  # a bound that is gone
+        "a/b.py f: `raise ValueError('too large')` becomes `pass`",
+        "a/b.py f: in `if len(rows) < k:` `len(rows) < k` becomes `len(rows) <= k`",
+        "a/b.py f: in `return rows[1:]` `1` becomes `2`",
+    ],
+)
+def test_what_may_be_a_fault_is_for_somebody_to_look_at(mutant: str) -> None:
+    assert reason_of(mutant) is None
