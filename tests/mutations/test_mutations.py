@@ -120,3 +120,23 @@ def test_what_follows_from_the_kind_of_change_explains_itself(mutant: str, word:
 )
 def test_what_may_be_a_fault_is_for_somebody_to_look_at(mutant: str) -> None:
     assert reason_of(mutant) is None
+
+
+@pytest.mark.parametrize(
+    ("mutant", "explained"),
+    [
+        ("a.py Options: in `k: int = Field(256, ge=1, le=1 << 24)` `256` becomes `257`", True),
+        ("a.py Options: in `k: int = Field(256, ge=1, le=1 << 24)` `ge=1` becomes nothing", False),
+        ("a.py Options: in `mean: list[float] = Field(None, min_length=3, max_length=3)` `3` becomes `4`", False),
+        ("a.py module: in `MAX_BYTES = 2 ** 28` `28` becomes `29`", True),
+        ("a.py module: in `COMMITMENT = 0.25` `0.25` becomes `1.25`", False),
+        ("a.py Options: in `model_config = ConfigDict(extra='ignore', frozen=True)` `True` becomes `False`", True),
+        ("a.py Options: in `model_config = ConfigDict(extra='forbid', strict=True)` `True` becomes `False`", False),
+        ("a.py f: in `fix = 'Check the path.'` `'Check the path.'` becomes `'Check the path.X'`", True),
+        ("a.py f: in `where = '.'.join(first['loc'])` `'loc'` becomes `'locX'`", False),
+        ("a.py f: in `told = {'parts': 1}` `'parts'` becomes `'partsX'`", False),
+        ("a.py f: in `return a + b` `a + b` becomes `a - b`", False),
+    ],
+)
+def test_the_kind_of_a_change_explains_no_more_than_what_it_is_true_for(mutant: str, explained: bool) -> None:
+    assert (reason_of(mutant) is not None) == explained
