@@ -99,7 +99,7 @@ def _examples(catalog: Catalog, spec: ComponentSpec) -> list[str]:
     if spec.kind in _SLOTS:
         lines += fence("sh", "calumma registry show --registry mine.yaml --pipeline mine")
     lines += ["## In Python", ""]
-    words = "".join(f", {name}={value!r}" for name, value in options.items())
+    words = "".join(f", {name}={value!r}" for name, value in options.items() if not _names_of_a_registry(value))
     use = USES.get(spec.kind)
     build = f'part = calumma.component("{spec.name}"{words})\npart.warm_up()\n'
     imports = "import calumma\n" if use is None else use.imports
@@ -107,6 +107,11 @@ def _examples(catalog: Catalog, spec: ComponentSpec) -> list[str]:
     if use is not None and use.prints:
         lines += ["It prints:", "", *fence("text", use.prints)]
     return lines
+
+
+def _names_of_a_registry(value: object) -> bool:
+    """Whether it names components of the shipped registry, which Python knows nothing of."""
+    return isinstance(value, list) and any(isinstance(one, str) and "/" not in one for one in value)
 
 
 _SLOTS = ("image_tokenizer", "text_tokenizer", "embedder", "retriever", "selection", "decoder", "sampler", "rule")

@@ -82,7 +82,7 @@ print([rule.id for rule in part.rules("image")])
     "rule": Use(
         _TENSORS.replace("import torch\n", "import numpy as np\nimport torch\n"),
         """
-logits = {"conditional": torch.tensor([[2.0, 1.0, 0.0, -1.0]]), "unconditional": torch.zeros(1, 4)}
+logits = {name: torch.zeros(1, 4) for name in part.streams} | {"conditional": torch.tensor([[2.0, 1.0, 0.0, -1.0]])}
 print(part(logits, rows=np.array([0]), positions=np.array([0])).softmax(-1))
 """,
         "",

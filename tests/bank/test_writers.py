@@ -95,7 +95,7 @@ def test_a_writer_that_was_killed_holds_nobody_up(place: Path, servers: list[Ser
 
 @pytest.mark.parametrize("turn", range(4))
 def test_writers_that_race_double_no_id(place: Path, servers: list[Server], tmp_path: Path, turn: int) -> None:
-    numbers = [tuple(range(4 + 2 * i, 12 + 2 * i)) for i in range(2)]
+    numbers = [tuple(range(4 + 4 * i, 12 + 4 * i)) for i in range(2)]  # each has some that nobody else adds
     for one, given in zip(servers, numbers, strict=True):
         one.begin("add", place, tmp_path / "log", numbers=given)
     won = [given for one, given in zip(servers, numbers, strict=True) if one.end().answer.isdigit()]
