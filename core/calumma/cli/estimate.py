@@ -126,11 +126,12 @@ def _facts(told: Estimate, part: Decoder, device: str, dtype: str) -> dict[str, 
 
 def _text(told: Estimate, part: Decoder, device: str, dtype: str) -> str:
     one, machine, gib = told.footprint, told.machine, 2**30
+    each = f"{one.cache_bytes / 1024:,.1f} KiB an id"
     verdict = "fits" if told.fits else "does NOT fit: fewer pictures at once, bfloat16, or a smaller decoder"
     lines = {
         "decoder": f"{part.id}, {one.parameters / 1e6:,.1f} M parameters, {dtype} on {device}",
         "weights": f"{one.weight_bytes / gib:,.2f} GiB",
-        "cache": f"{told.cache_bytes / gib:,.2f} GiB: {told.rows} rows, {told.ids:,} ids, {one.cache_bytes / 1024:,.1f} KiB an id",
+        "cache": f"{told.cache_bytes / gib:,.2f} GiB: {told.rows} rows, {told.ids:,} ids, {each}",
         "memory": f"{told.total_bytes / gib:,.2f} GiB of {machine.free_bytes / gib:,.1f} GiB free: {verdict}",
         "measured": f"{machine.bandwidth / 1e9:,.1f} GB/s read, {machine.flops / 1e9:,.0f} GFLOP/s",
         "speed": f"{told.tokens_per_second:,.1f} tokens a second at best, {told.seconds:,.1f} s for {told.samples} at once",
