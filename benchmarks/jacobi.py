@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 import calumma
-from calumma.interfaces import Progress
+from calumma.interfaces import Progress, Sampler
 
 ROOT = Path(__file__).parent.parent
 RULES = {"temperature": 0.4, "top_p": 0.9, "guidance": 1.5}
@@ -31,12 +31,19 @@ SAMPLERS = {
 PROMPTS = ["police officer, twitter style", "sun with face, openmoji style", "red heart, twitter style", "pizza, fluent style"]
 
 
+def sampler_of(id: str, options: dict[str, Any]) -> Sampler:
+    """A sampler by its component id."""
+    part = calumma.component(id, **options)
+    assert isinstance(part, Sampler)
+    return part
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds, a seed each")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "jacobi.json")
     given = parser.parse_args()
-    samplers = {name: calumma.component(id, **RULES, **more) for name, (id, more) in SAMPLERS.items()}
+    samplers = {name: sampler_of(id, {**RULES, **more}) for name, (id, more) in SAMPLERS.items()}
     passes: dict[str, list[int]] = {name: [] for name in samplers}
     times: dict[str, list[float]] = {name: [] for name in samplers}
     with calumma.load(device="cpu") as pipeline:
@@ -44,7 +51,7 @@ def main() -> None:
             for prompt in PROMPTS:
                 for name, sampler in samplers.items():
                     seen: list[Progress] = []
-                    pipeline.sampler = sampler  # type: ignore[assignment]  # of kind sampler
+                    pipeline.sampler = sampler
                     begun = time.perf_counter()
                     result = pipeline.generate(prompt, seed=round, on_progress=seen.append)
                     if round:

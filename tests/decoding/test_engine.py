@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from calumma.errors import AssetError, FailedError
-from calumma.interfaces import Asset
+from calumma.interfaces import Asset, Dtype
 from calumma_plugins.cm3leon import footprint
 from calumma_plugins.cm3leon.config import ModelConfig
 from calumma_plugins.cm3leon.decoder import CM3LeonDecoder
@@ -20,6 +21,7 @@ from calumma_plugins.cm3leon.footprint import footprint_of
 from calumma_plugins.cm3leon.model import Cache, Transformer
 from calumma_plugins.cm3leon.options import CM3LeonDecoderOptions
 from calumma_plugins.cm3leon.weights import save_weights
+from calumma_plugins.sampling.rows import start_shared
 
 from .test_model import TINY, drawn, reference
 
@@ -96,14 +98,14 @@ def test_what_prompts_begin_with_is_computed_once(weights: Path, monkeypatch: py
     monkeypatch.setattr(Engine, "prefill", counted_prefill)
     monkeypatch.setattr(Engine, "extend", counted_extend)
     one, other = prompts(2, 6)
-    state = decoder.start([one, other, one, other, one], 60)
+    state = start_shared(decoder, [one, other, one, other, one], 60)
     assert seen == [("prefill", 30), ("extend", 8)]
     assert state.lengths.tolist() == [32, 36, 32, 36, 32]
     assert torch.equal(state.logits[0], state.logits[2])
     for row, prompt in enumerate([one, other, one]):
         assert close(state.logits[row], reference(decoder.model, torch.from_numpy(prompt))[-1])
     seen.clear()
-    decoder.start([one] * 8, 60)
+    start_shared(decoder, [one] * 8, 60)
     assert seen == [("prefill", 32)]
 
 
@@ -163,11 +165,11 @@ def test_other_errors_are_not_taken_for_it() -> None:
         raise RuntimeError("shapes do not fit")
 
 
-@pytest.mark.parametrize(("tied", "dtype"), itertools.product([True, False], ["float32", "bfloat16"]))
-def test_the_footprint_is_what_is_allocated(tied: bool, dtype: str) -> None:
+@pytest.mark.parametrize(("tied", "dtype"), itertools.product([True, False], get_args(Dtype)))
+def test_the_footprint_is_what_is_allocated(tied: bool, dtype: Dtype) -> None:
     config = CONFIG.model_copy(update={"tied": tied})
     model = Transformer(config).to(getattr(torch, dtype))
-    told = footprint_of(config, dtype)  # type: ignore[arg-type]
+    told = footprint_of(config, dtype)
     assert told.parameters == sum(weight.numel() for weight in model.parameters())
     assert told.weight_bytes == sum(weight.nbytes for weight in model.parameters())
     few, many = (model.new_cache(3, capacity) for capacity in (10, 20))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from calumma.interfaces import Decoder
     from calumma.pipeline.estimate import Estimate
 
-DTYPES = ("float32", "bfloat16", "float16")
-
 
 def estimate(
     n: CountOption = 1,
@@ -46,7 +44,7 @@ def estimate(
     streams: Annotated[
         int | None, typer.Option("--streams", min=1, max=8, help="Contexts of a sample; by default the sampler's, else 2.")
     ] = None,
-    dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[str, typer.Option("--dtype", help="float32 or bfloat16.")] = "float32",
     registry: RegistryOption = None,
     pipeline: PipelineOption = "default",
     bank: BankOption = None,
@@ -65,12 +63,14 @@ def estimate(
     import torch
 
     from calumma.cli.bank.arguments import component
-    from calumma.interfaces import Decoder
+    from calumma.interfaces import Decoder, Dtype
     from calumma.pipeline.estimate import estimate as worked_out
     from calumma.pipeline.estimate import measured
 
-    if dtype not in DTYPES:
-        raise InputError(f"There is no precision {dtype!r}.", f"Give --dtype {', '.join(DTYPES)}.")
+    dtypes: tuple[Dtype, ...] = get_args(Dtype)
+    if dtype not in dtypes:
+        raise InputError(f"There is no precision {dtype!r}.", f"Give --dtype {' or '.join(dtypes)}.")
+    precision = dtypes[dtypes.index(dtype)]
     if decoder is None and option:
         raise InputError("--option belongs to --decoder.", "Use --set for a pipeline's decoder.")
     if decoder is None:
@@ -90,10 +90,10 @@ def estimate(
         raise InputError(
             f"{before} ids before and {drawn} drawn do not fit the context of {part.context}.", "Give a lower --before."
         )
-    footprint = part.footprint(dtype)  # type: ignore[arg-type]  # one of DTYPES
+    footprint = part.footprint(precision)
     if footprint is None:
         raise InputError(f"{part.id} does not say what it takes.", "Estimate another decoder.")
-    machine = measured(device, dtype)  # type: ignore[arg-type]  # one of DTYPES
+    machine = measured(device, precision)
     told = worked_out(footprint, machine, samples=n, streams=streams, before=before, drawn=drawn)
     if as_json:
         print_json(_facts(told, part, device, dtype))

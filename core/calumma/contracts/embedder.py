@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from typing import TypeVar
 
@@ -114,7 +115,7 @@ class EmbedderContract(StatelessContract[Embedder]):
             ("a document of a hole", (Hole("text"),)),
         ):
             for documents in ([Document(parts, id="empty")], [good, Document(parts, id="empty")]):
-                self.refused(lambda documents=documents: embedder.embed_documents(documents), what, InputError)  # type: ignore[misc]
+                self.refused(partial(embedder.embed_documents, documents), what, InputError)
 
     # --- batches ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 
 import torch
@@ -61,10 +62,10 @@ class ImageTokenizerContract(StatelessContract[ImageTokenizer]):
         tokenizer = self.make()
         height, width = tokenizer.resolution
         for size in ((0, 0), (0, width), (height, 0), (-height, -width)):
-            self.refused(lambda size=size: tokenizer.grid(*size), f"grid{size}", InputError)  # type: ignore[misc]
+            self.refused(partial(tokenizer.grid, *size), f"grid{size}", InputError)
         for size in [size for size in [(0, width), *_sizes(tokenizer)] if _grid(tokenizer, *size) is None]:
             image = torch.zeros(1, 3, *size)
-            self.refused(lambda image=image: tokenizer.encode(image), f"a picture of {size}", InputError)  # type: ignore[misc]
+            self.refused(partial(tokenizer.encode, image), f"a picture of {size}", InputError)
 
     # --- values ---
 
@@ -96,7 +97,7 @@ class ImageTokenizerContract(StatelessContract[ImageTokenizer]):
             for place in ((0, 0, 0), (-1, -1, -1)):
                 ids = _random_ids(tokenizer, 2, 0)
                 ids[place] = wrong
-                self.refused(lambda ids=ids: tokenizer.decode(ids), f"the id {wrong}", InputError)  # type: ignore[misc]
+                self.refused(partial(tokenizer.decode, ids), f"the id {wrong}", InputError)
 
     @rule
     def test_different_pictures_get_different_ids(self) -> None:

@@ -11,6 +11,7 @@ from calumma.documents.layout import (
     Layout,
     Task,
     TokenSequence,
+    codes_of,
 )
 from calumma.documents.spans import Span, clip, move, segments, trim
 from calumma.documents.vocabulary import Vocabulary
@@ -36,6 +37,7 @@ __all__ = [
     "TokenSequence",
     "Vocabulary",
     "clip",
+    "codes_of",
     "move",
     "segments",
     "trim",

@@ -19,6 +19,7 @@ from calumma.documents.layout import (
     Layout,
     Task,
     TokenSequence,
+    codes_of,
 )
 from calumma.documents.reading import read
 from calumma.documents.vocabulary import Vocabulary
@@ -213,16 +214,7 @@ class CM3LeonLayout(Layout):
         tokens = image.tokens.get(self.image_tokenizer)
         if tokens is None and image.masked is not None and image.masked.all():
             return np.full(self.cells, self.vocabulary.text_size, np.int64)
-        if tokens is None:
-            raise InputError(
-                f"An image has no ids of the image tokenizer {self.image_tokenizer}.", "Encode it with that tokenizer first."
-            )
-        if tokens.shape != self.grid:
-            raise InputError(
-                f"An image has {tokens.shape[0]}x{tokens.shape[1]} codes, the decoder draws {self.grid[0]}x{self.grid[1]}.",
-                "Resize the picture to the tokenizer's resolution.",
-            )
-        return self.vocabulary.image(tokens)
+        return self.vocabulary.image(codes_of(image, self.image_tokenizer, self.grid))
 
     def _as_grid(self, ids: IntArray) -> IntArray:
         if len(ids) != self.cells:

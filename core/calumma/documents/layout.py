@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from calumma.documents.document import Document, IntArray, Modality
+from calumma.documents.document import Document, Image, IntArray, Modality
+from calumma.errors import InputError
 
 Task = Literal["generate", "caption", "infill", "edit", "answer"]
 CONDITIONAL = "conditional"
@@ -88,3 +89,21 @@ class Layout(ABC):
     @abstractmethod
     def fill(self, document: Document, ids: Sequence[int]) -> Document:
         """The document with its first hole replaced by what `ids` (as the constraint let them be drawn) say."""
+
+
+def codes_of(image: Image, image_tokenizer: str, grid: tuple[int, int]) -> IntArray:
+    """A picture's codes int64 [h, w] by the tokenizer with this fingerprint.
+
+    Raises InputError where it was not encoded by that one, or has another grid.
+    """
+    tokens = image.tokens.get(image_tokenizer)
+    if tokens is None:
+        raise InputError(
+            f"An image has no ids of the image tokenizer {image_tokenizer}.", "Encode it with that tokenizer first."
+        )
+    if tokens.shape != grid:
+        raise InputError(
+            f"An image has {tokens.shape[0]}x{tokens.shape[1]} codes, the decoder draws {grid[0]}x{grid[1]}.",
+            "Resize the picture to the tokenizer's resolution.",
+        )
+    return tokens

@@ -254,7 +254,9 @@ class Catalog:
         make = self._attribute(spec, spec.example)
         try:
             with guard():
-                options = make(folder)  # type: ignore[operator]  # what is not callable is told like what fails
+                if not callable(make):
+                    raise Broken("it is not a function")
+                options = make(folder)
         except Broken as error:
             raise ComponentError(f"{spec.name} is broken: its example {spec.example}: {error}", "Mend its plugin.") from error
         if not isinstance(options, Mapping):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from calumma.documents.document import IntArray
 from calumma.documents.layout import Layout
+from calumma.errors import InputError
 from calumma.interfaces.component import Component, Dtype
 from calumma.interfaces.image_tokenizer import ImageTokenizer
 from calumma.interfaces.text_tokenizer import TextTokenizer
@@ -108,3 +109,30 @@ class Decoder(Component, ABC):
     @abstractmethod
     def train_forward(self, packed: Packed) -> torch.Tensor:
         """Logits float32 [B, L, V] of full sequences, differentiable."""
+
+    # --- what decoders check alike ---
+
+    def lengths_of(self, prompts: Sequence[IntArray], capacity: int) -> list[int]:
+        """How many ids each prompt has, where `start` may take them. Raises InputError where it may not."""
+        lengths = [len(prompt) for prompt in prompts]
+        if not lengths or min(lengths) < 1:
+            raise InputError("A prompt without ids cannot be continued.", "Begin it with the id that begins a document.")
+        if max(capacity, *lengths) > self.context:
+            raise InputError(
+                f"{max(capacity, *lengths)} ids do not fit the decoder's context of {self.context}.", "Shorten the prompt."
+            )
+        if max(lengths) > capacity:
+            raise InputError(f"A prompt of {max(lengths)} ids does not fit a capacity of {capacity}.", "Ask for more capacity.")
+        return lengths
+
+    def check_growth(self, longest: int, capacity: int) -> None:
+        """Raises InputError where `append` would make a row longer than its capacity."""
+        if longest > capacity:
+            raise InputError(f"A row grows to {longest} ids; its capacity is {capacity}.", "Start it with more capacity.")
+
+    def rewound(self, state: State, lengths: Sequence[int]) -> torch.Tensor:
+        """The lengths int64 [B] that `rewind` may take. Raises InputError unless 1 <= lengths[i] <= state.lengths[i]."""
+        wanted = state.lengths.new_tensor(list(lengths))
+        if len(wanted) != len(state.lengths) or bool(((wanted < 1) | (wanted > state.lengths)).any()):
+            raise InputError(f"Rows of {state.lengths.tolist()} ids cannot be rewound to {list(lengths)}.", "Keep 1 or more.")
+        return wanted

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from calumma.documents import CM3LeonLayout, IntArray, Layout
-from calumma.errors import ComponentError, InputError, MismatchError
+from calumma.errors import ComponentError, MismatchError
 from calumma.interfaces import (
     Decoder,
     DecoderCapability,
@@ -147,36 +147,21 @@ class CM3LeonDecoder(Decoder):
 
     @torch.no_grad()
     def start(self, prompts: Sequence[IntArray], capacity: int) -> State:
-        model, lengths = self.model, [len(prompt) for prompt in prompts]
-        if not lengths or min(lengths) < 1:
-            raise InputError("A prompt without ids cannot be continued.", "Begin it with <eos>.")
-        if max(capacity, *lengths) > self.context:
-            raise InputError(
-                f"{max(capacity, *lengths)} ids do not fit the decoder's context of {self.context}.", "Shorten the prompt."
-            )
-        if max(lengths) > capacity:
-            raise InputError(f"A prompt of {max(lengths)} ids does not fit a capacity of {capacity}.", "Ask for more capacity.")
+        model, lengths = self.model, self.lengths_of(prompts, capacity)
         with room_for(self.config, self._dtype, str(model.embed.weight.device), len(prompts), capacity):
             cache = self._prefilled([np.asarray(prompt, np.int64) for prompt in prompts], capacity)
         ends = torch.tensor(lengths, device=model.embed.weight.device)
         return CachedState(model, ends, cache, capacity)
 
     def _prefilled(self, prompts: list[IntArray], capacity: int) -> Cache:
-        """The cache of these prompts. Equal ones are computed once, and so are the ids that all begin with."""
-        slots = min(bucketed(capacity), self.context)
-        place: dict[bytes, int] = {}
-        which = [place.setdefault(prompt.tobytes(), len(place)) for prompt in prompts]
-        distinct = [np.frombuffer(ids, np.int64) for ids in place]
-        shared = _common(distinct)
-        if len(distinct) == 1 or shared < SHORTEST_PREFIX:
-            cache = self._filled(distinct, slots)
-        else:
-            rests = [prompt[shared:] for prompt in distinct]
-            everyone = torch.zeros(len(distinct), dtype=torch.int64)
-            cache = self._filled([distinct[0][:shared]], slots).rows(everyone.to(self.model.embed.weight.device))
-            ids, valid = self._padded(rests)
-            self.engine.extend(ids, torch.full_like(valid, shared), valid, cache, max(map(len, distinct)))
-        return cache if len(distinct) == len(prompts) else cache.rows(torch.tensor(which, device=cache.slots.device))
+        """The cache of these prompts; the ids that all begin with are computed once."""
+        slots, shared = min(bucketed(capacity), self.context), _common(prompts)
+        if len(prompts) == 1 or shared < SHORTEST_PREFIX:
+            return self._filled(prompts, slots)
+        ids, valid = self._padded([prompt[shared:] for prompt in prompts])
+        cache = self._filled([prompts[0][:shared]], slots).rows(torch.zeros_like(valid))
+        self.engine.extend(ids, torch.full_like(valid, shared), valid, cache, max(map(len, prompts)))
+        return cache
 
     def _filled(self, prompts: list[IntArray], slots: int) -> Cache:
         cache = self.model.new_cache(len(prompts), slots)
@@ -209,8 +194,7 @@ class CM3LeonDecoder(Decoder):
         ids, valid = ids.to(state.lengths.device), valid.to(state.lengths.device)
         lengths, cache = state.lengths + valid, state.cache
         longest = int(lengths.max())
-        if longest > state.capacity:
-            raise InputError(f"A row grows to {longest} ids; its capacity is {state.capacity}.", "Start it with more capacity.")
+        self.check_growth(longest, state.capacity)
         logits = self.engine.extend(ids, state.lengths, valid, cache, longest)
         last = logits[torch.arange(len(ids), device=ids.device), (valid - 1).clamp(min=0)]
         state.logits = torch.where(valid[:, None] > 0, last, state.logits)
@@ -230,10 +214,7 @@ class CM3LeonDecoder(Decoder):
     @torch.no_grad()
     def rewind(self, state: State, lengths: Sequence[int]) -> None:
         assert isinstance(state, CachedState)
-        wanted = torch.tensor(list(lengths), dtype=torch.int64, device=state.lengths.device)
-        if len(wanted) != len(state.lengths) or bool(((wanted < 1) | (wanted > state.lengths)).any()):
-            raise InputError(f"Rows of {state.lengths.tolist()} ids cannot be rewound to {list(lengths)}.", "Keep 1 or more.")
-        state.lengths, state.last = wanted, None
+        state.lengths, state.last = self.rewound(state, lengths), None
 
     def train_forward(self, packed: Packed) -> Tensor:
         logits: Tensor = self.model(packed.ids, packed.positions, packed.sample)

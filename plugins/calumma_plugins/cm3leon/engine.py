@@ -22,8 +22,8 @@ class Engine:
 
     Args:
         compiled: have torch compile the step of one id a row, for any number of rows, any length and any capacity. On a
-            CPU the weights are frozen into it, in the layout that its kernels like best. Takes a C++ compiler and about a
-            minute, once; torch keeps the result on disk.
+            CPU the weights are frozen into it, in the layout that its kernels like best. Takes a C++ compiler and
+            minutes, once; torch keeps the result on disk.
 
     Raises:
         ComponentError: no compiler is there.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from calumma.documents import IntArray, Layout
-from calumma.errors import InputError, MismatchError
+from calumma.errors import MismatchError
 from calumma.interfaces import (
     Decoder,
     DecoderCapability,
@@ -126,15 +126,7 @@ class ChameleonDecoder(Decoder):
 
     @torch.no_grad()
     def start(self, prompts: Sequence[IntArray], capacity: int) -> State:
-        model, lengths = self.model, [len(prompt) for prompt in prompts]
-        if not lengths or min(lengths) < 1:
-            raise InputError("A prompt without ids cannot be continued.", "Begin it with <s>.")
-        if max(capacity, *lengths) > self.context:
-            raise InputError(
-                f"{max(capacity, *lengths)} ids do not fit the decoder's context of {self.context}.", "Shorten the prompt."
-            )
-        if max(lengths) > capacity:
-            raise InputError(f"A prompt of {max(lengths)} ids does not fit a capacity of {capacity}.", "Ask for more capacity.")
+        model, lengths = self.model, self.lengths_of(prompts, capacity)
         rows = torch.zeros(len(prompts), max(lengths), dtype=torch.int64)
         for row, prompt in enumerate(prompts):
             rows[row, : len(prompt)] = torch.from_numpy(prompt.copy())
@@ -155,10 +147,7 @@ class ChameleonDecoder(Decoder):
         assert isinstance(state, CachedState)
         ids, valid = ids.to(state.lengths.device), valid.to(state.lengths.device)
         lengths = state.lengths + valid
-        if int(lengths.max()) > state.capacity:
-            raise InputError(
-                f"A row grows to {int(lengths.max())} ids; its capacity is {state.capacity}.", "Start it with more capacity."
-            )
+        self.check_growth(int(lengths.max()), state.capacity)
         logits = self.model.head(self._extend(state, ids, valid))
         last = logits[torch.arange(len(ids), device=ids.device), (valid - 1).clamp(min=0)]
         state.logits = torch.where(valid[:, None] > 0, last, state.logits)
@@ -177,11 +166,8 @@ class ChameleonDecoder(Decoder):
     @torch.no_grad()
     def rewind(self, state: State, lengths: Sequence[int]) -> None:
         assert isinstance(state, CachedState)
-        wanted = torch.tensor(list(lengths), dtype=torch.int64, device=state.lengths.device)
-        if len(wanted) != len(state.lengths) or bool(((wanted < 1) | (wanted > state.lengths)).any()):
-            raise InputError(f"Rows of {state.lengths.tolist()} ids cannot be rewound to {list(lengths)}.", "Keep 1 or more.")
-        state.lengths = wanted
-        state.logits = self._logits_at(state.cache, wanted)
+        state.lengths = self.rewound(state, lengths)
+        state.logits = self._logits_at(state.cache, state.lengths)
 
     def train_forward(self, packed: Packed) -> Tensor:
         length = packed.ids.shape[1]

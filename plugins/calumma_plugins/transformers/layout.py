@@ -22,6 +22,7 @@ from calumma.documents import (
     Task,
     Text,
     TokenSequence,
+    codes_of,
 )
 from calumma.documents.cm3leon import DEFAULT_TEXT_LIMIT, TextCodec
 from calumma.errors import InputError
@@ -185,17 +186,7 @@ class ChameleonLayout(Layout):
         """The ids of a picture's codes, in raster order. Raises InputError where it was not encoded, or has masked cells."""
         if image.masked is not None and image.masked.any():
             raise InputError("Chameleon reads from left to right and cannot draw a box anew.", "Pick a CM3Leon decoder.")
-        tokens = image.tokens.get(self.image_tokenizer)
-        if tokens is None:
-            raise InputError(
-                f"An image has no ids of the image tokenizer {self.image_tokenizer}.", "Encode it with that tokenizer first."
-            )
-        if tokens.shape != self.grid:
-            raise InputError(
-                f"An image has {tokens.shape[0]}x{tokens.shape[1]} codes, the decoder draws {self.grid[0]}x{self.grid[1]}.",
-                "Resize the picture to the tokenizer's resolution.",
-            )
-        return self.vocabulary.image(tokens)
+        return self.vocabulary.image(codes_of(image, self.image_tokenizer, self.grid))
 
     def _picture(self, ids: IntArray) -> Image:
         if len(ids) != self.cells:

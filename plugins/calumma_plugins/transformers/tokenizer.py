@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from calumma.errors import AssetError, InputError
+from calumma.errors import AssetError
 from calumma.files import read_text
 from calumma.interfaces import Device, Dtype, TextTokenizer, sha256_of
 from calumma_plugins.transformers.options import ChameleonTokenizerOptions
@@ -57,18 +57,11 @@ class ChameleonTokenizer(TextTokenizer):
         return self._size
 
     def encode(self, text: str) -> list[int]:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError("The text is not valid Unicode: it holds half of a surrogate pair.", "Remove it.") from error
+        self.check_text(text)
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        numbers = [int(one) for one in ids]
-        for one in numbers:
-            if not 0 <= one < self._size:
-                raise InputError(f"The text id {one} is outside of 0..{self._size - 1}.", "Decode ids of this tokenizer only.")
-        return str(self._tokenizer.decode(numbers, skip_special_tokens=False))
+        return str(self._tokenizer.decode(self.checked_ids(ids), skip_special_tokens=False))
 
     @cached_property
     def _size(self) -> int:
