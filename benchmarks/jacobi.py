@@ -47,14 +47,14 @@ def main() -> None:
     passes: dict[str, list[int]] = {name: [] for name in samplers}
     times: dict[str, list[float]] = {name: [] for name in samplers}
     with calumma.load(device="cpu") as pipeline:
-        for round in range(given.rounds + 1):
+        for seed in range(given.rounds + 1):
             for prompt in PROMPTS:
                 for name, sampler in samplers.items():
                     seen: list[Progress] = []
                     pipeline.sampler = sampler
                     begun = time.perf_counter()
-                    result = pipeline.generate(prompt, seed=round, on_progress=seen.append)
-                    if round:
+                    result = pipeline.generate(prompt, seed=seed, on_progress=seen.append)
+                    if seed:
                         times[name].append(result.timings.get("draw", time.perf_counter() - begun))
                         passes[name].append(seen[-1].passes)
     plain = "one id a pass"

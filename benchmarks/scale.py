@@ -64,7 +64,9 @@ def page(units: dict[str, Any], million: dict[str, Any]) -> str:
             rows=f"{next(iter(engines.values()))['rows']:,}",
             k=units["k"],
             engines=_measured(engines, cores),
-            fixed=round(bank["bytes_beside_vectors_and_caption"]),
+            bank_dimension=bank["dimension"],
+            bank_caption=bank["caption_bytes"],
+            bank_bytes=round(bank["bytes"] / bank["documents"]),
             write_ms=f"{bank['build_s'] / bank['documents'] * 1e3:.2f}",
             model=embed["model"],
             embed_ms=f"{1e3 * cores / embed['documents_per_s']:.0f}",
@@ -118,7 +120,7 @@ def _million(million: dict[str, Any]) -> str:
 def _banks(bank: dict[str, Any], documents_per_core: float) -> str:
     vectors, rows = 2 * 4 * DIMENSION, list[list[str]]()
     for label, n in SIZES.items():
-        disk = n * (PICTURE + CAPTION + vectors + bank["bytes_beside_vectors_and_caption"])
+        disk = n * (PICTURE + CAPTION + vectors)
         embedding = duration(n / documents_per_core / CORES)
         rows.append([label, size(disk), size(n * vectors), embedding, duration(n * bank["build_s"] / bank["documents"])])
     return table(["documents", "disk", "of it vectors", f"embedding on {CORES} cores", "writing, one worker"], rows)

@@ -139,12 +139,12 @@ def bank(documents: int, work: Path) -> dict[str, Any]:
     taken = time.perf_counter() - begun
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     shutil.rmtree(place)
-    rest = size / documents - 2 * 4 * embedder.dimension - (9 * WORDS - 1)
     return {
         "documents": documents,
+        "dimension": embedder.dimension,
+        "caption_bytes": 9 * WORDS - 1,
         "build_s": round(taken, 2),
         "bytes": size,
-        "bytes_beside_vectors_and_caption": round(rest, 1),
     }
 
 

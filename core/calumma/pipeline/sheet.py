@@ -46,7 +46,7 @@ def contact_sheet(results: Sequence[Result], title: str = "") -> PIL.Image.Image
             x += TILE + GAP
         x = MARGIN + left * (TILE + GAP) + (2 * GAP if left else 0)
         for i, drawing in enumerate(result.images):
-            score = f"  {result.scores[i]:.2f}" if result.scores else ""
+            score = f", score {result.scores[i]:.2f}" if result.scores else ""
             _tile(sheet, draw, x, top + 28, drawing, f"drawn #{result.samples[i]}{score}")
             x += TILE + GAP
     return sheet
