@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 
 from calumma.errors import AssetError, FailedError
 from calumma.interfaces import Asset, Dtype
@@ -64,49 +65,59 @@ def test_every_logit_is_that_of_a_float64_reference(weights: Path) -> None:
 
 
 @pytest.mark.parametrize("shift", [1, -1])
-def test_a_mask_that_is_shifted_by_one_fails_the_same_test(shift: int, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Transformer.extend
+@pytest.mark.parametrize("tails", [(5,), (5, 2)])
+def test_a_mask_that_is_shifted_by_one_fails_the_same_test(
+    tails: tuple[int, ...], shift: int, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = F.scaled_dot_product_attention
 
     def shifted(
-        self: Transformer, ids: torch.Tensor, lengths: torch.Tensor, valid: torch.Tensor, cache: Cache, reach: torch.Tensor
+        q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, attn_mask: torch.Tensor | None = None, **more: bool
     ) -> torch.Tensor:
-        return right(self, ids, lengths, valid, cache, reach + shift)
+        if attn_mask is None:
+            k, v = k.roll(shift, 2), v.roll(shift, 2)
+            k, v = (k[:, :, 1:], v[:, :, 1:]) if shift == 1 else (k[:, :, :-1], v[:, :, :-1])
+        else:
+            attn_mask = attn_mask.roll(shift, -1)
+        return right(q, k, v, attn_mask=attn_mask, **more)
 
-    monkeypatch.setattr(Transformer, "extend", shifted)
-    decoder, (prompt,) = decoder_of(weights), prompts(5)
-    state = decoder.start([prompt], 60)
-    decoder.append(state, torch.tensor([[7]]), torch.tensor([1]))
-    assert not close(state.logits[0], reference(decoder.model, torch.from_numpy(np.append(prompt, 7)))[-1])
+    decoder, rows = decoder_of(weights), prompts(*tails)
+    state = decoder.start(rows, 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(F, "scaled_dot_product_attention", shifted)
+        decoder.append(state, torch.full((len(rows), 1), 7), torch.ones(len(rows), dtype=torch.int64))
+    for row, prompt in enumerate(rows):
+        assert not close(state.logits[row], reference(decoder.model, torch.from_numpy(np.append(prompt, 7)))[-1])
 
 
 def test_what_prompts_begin_with_is_computed_once(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = decoder_of(weights)
     decoder.warm_up()
     seen: list[tuple[str, int]] = []
-    prefill, extend = Engine.prefill, Engine.extend
+    append, extend = Engine.append, Engine.extend
 
-    def counted_prefill(self: Engine, ids: torch.Tensor, cache: Cache) -> None:
-        seen.append(("prefill", ids.numel()))
-        prefill(self, ids, cache)
+    def counted_append(self: Engine, ids: torch.Tensor, held: int, cache: Cache) -> torch.Tensor:
+        seen.append(("append", ids.numel()))
+        return append(self, ids, held, cache)
 
     def counted_extend(
-        self: Engine, ids: torch.Tensor, lengths: torch.Tensor, valid: torch.Tensor, cache: Cache, longest: int
+        self: Engine, ids: torch.Tensor, lengths: torch.Tensor, valid: torch.Tensor, cache: Cache
     ) -> torch.Tensor:
         seen.append(("extend", int(valid.sum())))
-        return extend(self, ids, lengths, valid, cache, longest)
+        return extend(self, ids, lengths, valid, cache)
 
-    monkeypatch.setattr(Engine, "prefill", counted_prefill)
+    monkeypatch.setattr(Engine, "append", counted_append)
     monkeypatch.setattr(Engine, "extend", counted_extend)
     one, other = prompts(2, 6)
     state = start_shared(decoder, [one, other, one, other, one], 60)
-    assert seen == [("prefill", 30), ("extend", 8)]
+    assert seen == [("append", 30), ("append", 2 * 6)]
     assert state.lengths.tolist() == [32, 36, 32, 36, 32]
     assert torch.equal(state.logits[0], state.logits[2])
     for row, prompt in enumerate([one, other, one]):
         assert close(state.logits[row], reference(decoder.model, torch.from_numpy(prompt))[-1])
     seen.clear()
     start_shared(decoder, [one] * 8, 60)
-    assert seen == [("prefill", 32)]
+    assert seen == [("append", 32)]
 
 
 def test_a_prompt_that_another_begins_with_keeps_an_id_of_its_own(weights: Path) -> None:
@@ -173,8 +184,11 @@ def test_the_footprint_is_what_is_allocated(tied: bool, dtype: Dtype) -> None:
     assert told.parameters == sum(weight.numel() for weight in model.parameters())
     assert told.weight_bytes == sum(weight.nbytes for weight in model.parameters())
     few, many = (model.new_cache(3, capacity) for capacity in (10, 20))
-    grown = many.slots.nbytes + many.hidden.nbytes - few.slots.nbytes - few.hidden.nbytes
-    assert told.cache_bytes * 3 * 10 == grown
+    assert told.cache_bytes * 3 * 10 == held(many) - held(few)
+
+
+def held(cache: Cache) -> int:
+    return sum(one.nbytes for one in [*cache.keys, *cache.values, cache.hidden])
 
 
 def test_flops_are_two_for_every_number_that_is_multiplied() -> None:

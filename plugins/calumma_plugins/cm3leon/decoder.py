@@ -43,7 +43,7 @@ class CachedState:
     The cache may be larger than `capacity`, which is what was asked for.
     """
 
-    model: Transformer
+    engine: Engine
     lengths: Tensor
     cache: Cache
     capacity: int
@@ -55,7 +55,7 @@ class CachedState:
         if self.last is None:
             with torch.no_grad():
                 rows = torch.arange(len(self.lengths), device=self.lengths.device)
-                self.last = self.model.head(self.cache.hidden[rows, self.lengths - 1])
+                self.last = self.engine.head(self.cache.hidden[rows, self.lengths - 1])
         return self.last
 
     @logits.setter
@@ -76,6 +76,7 @@ class CM3LeonDecoder(Decoder):
         self._model: Transformer | None = None
         self._engine: Engine | None = None
         self._runs_as: tuple[Device, Dtype] | None = None
+        self._shared = False  # somebody holds the model, and may change its weights
 
     @property
     def config(self) -> ModelConfig:
@@ -101,6 +102,9 @@ class CM3LeonDecoder(Decoder):
         if self._model is None:
             self.warm_up()
         assert self._model is not None
+        if self._engine:
+            self._engine.restore()
+        self._shared = True
         return self._model
 
     def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
@@ -115,11 +119,14 @@ class CM3LeonDecoder(Decoder):
                 else:
                     self._model = Transformer(self.config)
                     self._model.initialise(torch.Generator().manual_seed(self.options.seed))
+            if self._engine:
+                self._engine.restore()
+                self._engine = None
             self._model.to(device, getattr(torch, dtype))
             if self.options.quantize:
                 quantize(self._model)
-            self._engine = Engine(self._model, compiled=self.options.compile)
-        self._runs_as = device, dtype
+            self._runs_as = device, dtype
+            self._ready()
 
     def footprint(self, dtype: Dtype = "float32") -> Footprint:
         return footprint_of(self.config, dtype, quantised=self.options.quantize is not None)
@@ -147,42 +154,45 @@ class CM3LeonDecoder(Decoder):
 
     @torch.no_grad()
     def start(self, prompts: Sequence[IntArray], capacity: int) -> State:
-        model, lengths = self.model, self.lengths_of(prompts, capacity)
-        with room_for(self.config, self._dtype, str(model.embed.weight.device), len(prompts), capacity):
-            cache = self._prefilled([np.asarray(prompt, np.int64) for prompt in prompts], capacity)
-        ends = torch.tensor(lengths, device=model.embed.weight.device)
-        return CachedState(model, ends, cache, capacity)
+        lengths, engine = self.lengths_of(prompts, capacity), self._ready()
+        with room_for(self.config, self._dtype, str(self._device), len(prompts), capacity):
+            cache = self._prefilled(engine, [np.asarray(prompt, np.int64) for prompt in prompts], capacity)
+        return CachedState(engine, torch.tensor(lengths, device=self._device), cache, capacity)
 
-    def _prefilled(self, prompts: list[IntArray], capacity: int) -> Cache:
+    def _ready(self) -> Engine:
+        """The engine, with the weights as they are now."""
+        if self._runs_as is None:
+            self.warm_up()
+        assert self._model is not None
+        if self._engine is None or (self._shared and not (self.options.compile or self.options.quantize)):
+            self._engine = Engine(self._model, compiled=self.options.compile, release=not self._shared)
+        return self._engine
+
+    def _prefilled(self, engine: Engine, prompts: list[IntArray], capacity: int) -> Cache:
         """The cache of these prompts; the ids that all begin with are computed once."""
         slots, shared = min(bucketed(capacity), self.context), _common(prompts)
         if len(prompts) == 1 or shared < SHORTEST_PREFIX:
-            return self._filled(prompts, slots)
-        ids, valid = self._padded([prompt[shared:] for prompt in prompts])
-        cache = self._filled([prompts[0][:shared]], slots).rows(torch.zeros_like(valid))
-        self.engine.extend(ids, torch.full_like(valid, shared), valid, cache, max(map(len, prompts)))
+            return self._filled(engine, prompts, slots)
+        ids = self._padded([prompt[shared:] for prompt in prompts])
+        cache = self._filled(engine, [prompts[0][:shared]], slots).rows(ids.new_zeros(len(ids)))
+        engine.append(ids, shared, cache)
         return cache
 
-    def _filled(self, prompts: list[IntArray], slots: int) -> Cache:
-        cache = self.model.new_cache(len(prompts), slots)
-        self.engine.prefill(self._padded(prompts)[0], cache)
+    def _filled(self, engine: Engine, prompts: list[IntArray], slots: int) -> Cache:
+        cache = engine.model.new_cache(len(prompts), slots)
+        engine.append(self._padded(prompts), 0, cache)
         return cache
 
-    def _padded(self, rows: list[IntArray]) -> tuple[Tensor, Tensor]:
-        """Ids int64 [B, L], padded on the right, and their number in each row, int64 [B]."""
+    def _padded(self, rows: list[IntArray]) -> Tensor:
+        """Ids int64 [B, L], padded on the right."""
         ids = torch.full((len(rows), max(map(len, rows))), self.config.vocabulary.pad)
         for row, given in enumerate(rows):
             ids[row, : len(given)] = torch.from_numpy(given.copy())
-        device = self.model.embed.weight.device
-        return ids.to(device), torch.tensor([len(given) for given in rows], device=device)
+        return ids.to(self._device)
 
     @property
-    def engine(self) -> Engine:
-        """What runs the model's steps."""
-        if self._engine is None:
-            self.warm_up()
-        assert self._engine is not None
-        return self._engine
+    def _device(self) -> Device:
+        return self._runs_as[0] if self._runs_as else "cpu"
 
     @property
     def _dtype(self) -> Dtype:
@@ -193,11 +203,13 @@ class CM3LeonDecoder(Decoder):
         assert isinstance(state, CachedState)
         ids, valid = ids.to(state.lengths.device), valid.to(state.lengths.device)
         lengths, cache = state.lengths + valid, state.cache
-        longest = int(lengths.max())
-        self.check_growth(longest, state.capacity)
-        logits = self.engine.extend(ids, state.lengths, valid, cache, longest)
-        last = logits[torch.arange(len(ids), device=ids.device), (valid - 1).clamp(min=0)]
-        state.logits = torch.where(valid[:, None] > 0, last, state.logits)
+        self.check_growth(int(lengths.max()), state.capacity)
+        logits = state.engine.extend(ids, state.lengths, valid, cache)
+        if ids.shape[1] == 1 and bool(valid.all()):
+            state.logits = logits[:, 0]
+        else:
+            last = logits[torch.arange(len(ids), device=ids.device), (valid - 1).clamp(min=0)]
+            state.logits = torch.where(valid[:, None] > 0, last, state.logits)
         state.lengths = lengths
         return logits
 
@@ -206,7 +218,7 @@ class CM3LeonDecoder(Decoder):
         assert isinstance(state, CachedState)
         index = torch.tensor(list(rows), dtype=torch.int64, device=state.lengths.device)
         last = None if state.last is None else state.last[index]
-        return CachedState(state.model, state.lengths[index], state.cache.rows(index), state.capacity, last)
+        return CachedState(state.engine, state.lengths[index], state.cache.rows(index), state.capacity, last)
 
     def keep(self, state: State, rows: Sequence[int]) -> State:
         return state if list(rows) == list(range(len(state.lengths))) else self.fork(state, rows)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from calumma_plugins.cm3leon.config import ModelConfig
+from calumma_plugins.cm3leon.packing import Matrix, Product, dense
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v [B, H, L, D] -> [B, H, L, D]
 
@@ -36,33 +37,40 @@ class Block(nn.Module):
         self.ffn_in = nn.Linear(width, config.ffn * width, bias=False)
         self.ffn_out = nn.Linear(config.ffn * width, width, bias=False)
 
-    def forward(self, x: Tensor, attend: Attend) -> Tensor:  # (B, L, W)
-        q, k, v = self.qkv(norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
-        x = x + self.attention_out(attend(q, k, v).transpose(1, 2).flatten(2))
-        out: Tensor = x + self.ffn_out(F.gelu(self.ffn_in(norm(x))))
-        return out
+    def forward(self, x: Tensor, attend: Attend, product: Product = dense) -> Tensor:  # (B, L, W)
+        qkv = product(self.qkv, norm(x)).view(*x.shape[:-1], 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, L, D)
+        x = product(self.attention_out, attend(q, k, v).transpose(1, 2).flatten(2), add=x)
+        return product(self.ffn_out, product(self.ffn_in, norm(x), gelu=True), add=x)
 
 
 @dataclass(eq=False)
 class Cache:
     """Keys and values of all layers. The last slot is spare: ids that do not count are written there and never read.
 
+    A tensor for each layer: a compiler copies the whole of what it writes to through a view of something larger.
+
     Attributes:
-        slots: [layers, 2, B, H, C + 1, D].
+        keys, values: for each layer [B, H, C + 1, D].
         hidden: [B, C + 1, W], what `head` turns into the logits after each id, so that rows can be rewound.
     """
 
-    slots: Tensor
+    keys: list[Tensor]
+    values: list[Tensor]
     hidden: Tensor
 
     @property
     def capacity(self) -> int:
         """Ids that one row can hold."""
-        return self.slots.shape[4] - 1
+        return self.hidden.shape[1] - 1
 
     def rows(self, index: Tensor) -> Cache:
         """A copy that holds these rows, int64 [B'], repeats allowed."""
-        return Cache(self.slots.index_select(2, index), self.hidden.index_select(0, index))
+        return Cache(
+            [keys.index_select(0, index) for keys in self.keys],
+            [values.index_select(0, index) for values in self.values],
+            self.hidden.index_select(0, index),
+        )
 
 
 class Transformer(nn.Module):
@@ -117,40 +125,52 @@ class Transformer(nn.Module):
                 x = block(x, attend)
         return norm(x)
 
-    def head(self, hidden: Tensor) -> Tensor:
+    def head(self, hidden: Tensor, product: Product = dense) -> Tensor:
         """Hidden [..., W] -> logits float32 [..., V]."""
-        weight = self.embed.weight if self.output is None else self.output.weight
-        return F.linear(hidden, weight).float()
+        return product(self.output or self.embed, hidden).float()
+
+    @property
+    def matrices(self) -> list[Matrix]:
+        """What is multiplied with, in a step."""
+        layers: list[Matrix] = [module for module in self.modules() if isinstance(module, nn.Linear)]
+        return layers if self.output else [*layers, self.embed]
 
     # Decoding: new ids after what the cache holds.
 
     def new_cache(self, rows: int, capacity: int) -> Cache:
         """Room for `capacity` ids in each row."""
         c, weight = self.config, self.embed.weight
-        shape = (c.layers, 2, rows, c.heads, capacity + 1, c.width // c.heads)
-        return Cache(weight.new_zeros(shape), weight.new_zeros(rows, capacity + 1, c.width))
+        shape = (rows, c.heads, capacity + 1, c.width // c.heads)
+        keys, values = ([weight.new_zeros(shape) for _ in range(c.layers)] for _ in range(2))
+        return Cache(keys, values, weight.new_zeros(rows, capacity + 1, c.width))
 
-    def prefill(self, ids: Tensor, cache: Cache) -> Tensor:
-        """Fills an empty cache with rows [B, L] that may be padded on the right; hidden [B, L, W].
+    def append(self, ids: Tensor, held: int, cache: Cache, product: Product = dense) -> Tensor:
+        """Appends ids [B, T] to rows that all hold `held`; hidden [B, T, W]. Rows may be padded on the right.
 
         A row never sees its padding: it comes later, and later ids are written over it.
         """
-        length = ids.shape[1]
-        x = self.embed(ids) + self.position.weight[:length]
-        for block, (keys, values) in zip(self.blocks, cache.slots, strict=True):
+        step = ids.shape[1]
+        end = held + step
+        x = self.embed(ids) + self.position.weight[held:end]
+        mask = None if held == 0 or step == 1 else torch.ones(step, end, dtype=torch.bool, device=ids.device).tril(held)
+        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
 
             def attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor = keys, values: Tensor = values) -> Tensor:
-                keys[:, :, :length] = k
-                values[:, :, :length] = v
-                return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+                keys[:, :, held:end] = k
+                values[:, :, held:end] = v
+                return F.scaled_dot_product_attention(
+                    q, keys[:, :, :end], values[:, :, :end], attn_mask=mask, is_causal=held == 0
+                )
 
-            x = block(x, attend)
+            x = block(x, attend, product)
         x = norm(x)
-        cache.hidden[:, :length] = x
+        cache.hidden[:, held:end] = x
         return x
 
-    def extend(self, ids: Tensor, lengths: Tensor, valid: Tensor, cache: Cache, reach: Tensor) -> Tensor:
-        """Appends ids [B, T], the first valid[i] of row i, behind the lengths[i] that it holds; hidden [B, T, W].
+    def extend(
+        self, ids: Tensor, lengths: Tensor, valid: Tensor, cache: Cache, reach: Tensor, product: Product = dense
+    ) -> Tensor:
+        """The same for rows that hold lengths[i] ids, of which the first valid[i] are appended; hidden [B, T, W].
 
         Args:
             reach: 0, 1, 2, ... up to the length of the longest row at least; slots beyond it are not looked at.
@@ -162,15 +182,14 @@ class Transformer(nn.Module):
         mask = (reach <= slots[..., None]).unsqueeze(1)  # (B, 1, T, extent)
         row = torch.arange(rows, device=ids.device)[:, None]
         x = self.embed(ids) + self.position(slots.clamp(max=self.config.context - 1))
-        for layer, block in enumerate(self.blocks):
-            keys, values = cache.slots[layer, 0], cache.slots[layer, 1]
+        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
 
             def attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor = keys, values: Tensor = values) -> Tensor:
                 keys[row, :, slots] = k.transpose(1, 2)
                 values[row, :, slots] = v.transpose(1, 2)
                 return F.scaled_dot_product_attention(q, keys[:, :, :extent], values[:, :, :extent], attn_mask=mask)
 
-            x = block(x, attend)
+            x = block(x, attend, product)
         x = norm(x)
         cache.hidden[row, slots] = x
         return x
