@@ -5,7 +5,8 @@
 42 M parameters on either side (8 layers, width 512, 8 heads, a vocabulary of 8,192), 256 new ids, nucleus sampling with
 p = 0.9, batch 1 and 8, with and without guidance 3. Each runs at its best settings on a CPU: ours with its weights packed for
 oneDNN, as always there, and without `compile`; the peer with its static cache and `torch.compile`. One process, interleaved,
-a warm-up of each first; medians and their ratio. `--only growth` measures how the time of an id depends on its position, the batch, and samples that share a prefix.
+a warm-up of each first; medians and their ratio. `--only growth` measures how the time of an id depends on its position, the
+batch, and samples that share a prefix.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peak import peak_mib
 
 from calumma.documents import Constraint, IntArray, Modality
 from calumma.interfaces import Dtype, Noise
@@ -220,7 +221,7 @@ def main() -> None:
     if given.peak:
         side, dtype = given.peak
         {"ours": ours, "peer": peer}[side](dtype)(8, True)()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak_mib())
         return
     report: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
     report |= {
@@ -229,7 +230,7 @@ def main() -> None:
         "cpus": os.cpu_count(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "settings": "ours: weights packed for oneDNN, not compiled, no Inductor freezing; transformers: static cache, torch.compile",
+        "settings": "ours: weights packed for oneDNN, not compiled, no freezing; transformers: static cache, torch.compile",
     }
     parts: dict[str, Callable[[], Any]] = {
         "speed": partial(measure, given.rounds),

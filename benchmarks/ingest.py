@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peak import peak_mib
 
 ROOT = Path(__file__).parent.parent
 BATCH, THREADS = 64, os.cpu_count() or 1
@@ -125,7 +125,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="calumma-ingest-") as scratch:
         if given.peak:
             ours(given.peak, Path(scratch, "bank"), embedder())
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            print(peak_mib())
             return
         folder, part = corpus(Path(scratch, "pictures"), given.documents), embedder()
         pairs = []

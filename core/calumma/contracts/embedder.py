@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import combinations
 from typing import TypeVar
@@ -18,6 +19,7 @@ from calumma.interfaces import Embedder, Vectors, normalised
 
 T = TypeVar("T")
 BITS = 1e-4  # how far the batch that an input is in may move a number of its vector
+THREADS = 4
 MANY = 67  # more than a usual batch, and no multiple of one
 
 
@@ -134,6 +136,16 @@ class EmbedderContract(StatelessContract[Embedder]):
     def test_a_documents_vector_depends_on_it_alone(self) -> None:
         """A document has the same vector alone, among many, and elsewhere among them, but for the last bits."""
         self._check_alone(self.make().embed_documents, [one for seed in range(3) for one in _documents(seed)])
+
+    @rule
+    def test_prepared_pictures_have_the_same_vectors(self) -> None:
+        """embed_prepared gives what embed_images gives, of pictures that several threads prepared at once, in any order."""
+        embedder = self.make()
+        images = [*_pictures(), *_mosaics(MANY - len(_pictures()), 0)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            prepared = list(pool.map(embedder.prepare_image, reversed(images)))[::-1]
+        apart = _apart(embedder.embed_prepared(prepared), embedder.embed_images(images))
+        assert apart <= BITS, f"a vector differs by {apart:.3g}."
 
     @rule
     def test_inputs_stay_as_they_were(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,17 @@ class Embedder(Component, ABC):
     @abstractmethod
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
         """Vectors of pictures, each uint8 [H, W, 3] of any size."""
+
+    def prepare_image(self, pixels: Pixels) -> Any:
+        """What `embed_prepared` takes of one picture: all that can be done before a model sees it, such as resizing.
+
+        Several threads may call it at once, while another embeds.
+        """
+        return pixels
+
+    def embed_prepared(self, images: Sequence[Any]) -> Vectors:
+        """The vectors that `embed_images` gives, of pictures from `prepare_image`. Who overrides one overrides both."""
+        return self.embed_images(images)
 
     def embed_documents(self, documents: Sequence[Document]) -> Vectors:
         """CM3Leon 2.1: text and first image apart, each of length 1, averaged; then of length 1 again.

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import gt
 from pathlib import Path
 from typing import Literal, Self
 
@@ -88,8 +89,8 @@ class Hits:
     @classmethod
     def best(cls, keys: IntArray, scores: npt.NDArray[np.float32], k: int) -> Hits:
         """The same for all queries at once: keys int64 and scores float32 [Q, M], where -inf stands for no hit."""
-        if scores.shape[1] == k > 0 and (scores[:, 1:] < scores[:, :-1]).all() and scores[:, -1].min() > -np.inf:
-            return cls(keys, scores, np.full(len(keys), k))  # as most engines give them
+        if scores.shape[1] == k > 0 and _falls(scores):  # as most engines give them
+            return cls(keys, scores, np.array([k] * len(keys)))
         order = np.lexsort((keys, -scores), axis=-1)[:, : max(k, 0)]
         rows, missing = np.arange(len(keys))[:, None], k - order.shape[1]
         scores = scores[rows, order]
@@ -99,6 +100,14 @@ class Hits:
             keys = np.pad(keys, ((0, 0), (0, missing)), constant_values=-1)
             scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
         return cls(keys, scores, there.sum(axis=1))
+
+
+def _falls(scores: npt.NDArray[np.float32]) -> bool:
+    """Whether every row falls strictly, to what is no hit's score: never to -inf."""
+    if len(scores) == 1:  # one by one: numpy's code has left the caches while an engine read its vectors
+        row = scores[0].tolist()
+        return row[-1] > -np.inf and all(map(gt, row, row[1:]))
+    return bool((scores[:, 1:] < scores[:, :-1]).all() and scores[:, -1].min() > -np.inf)
 
 
 @dataclass(frozen=True, eq=False)

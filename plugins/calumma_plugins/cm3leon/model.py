@@ -22,7 +22,7 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v [B, H, L, D] -> [
 
 def norm(x: Tensor) -> Tensor:
     """Layer norm without scale and shift."""
-    return F.layer_norm(x, x.shape[-1:])
+    return torch.layer_norm(x, x.shape[-1:])
 
 
 class Block(nn.Module):

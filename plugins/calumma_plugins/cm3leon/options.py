@@ -29,7 +29,7 @@ class CM3LeonDecoderOptions(Options):
     init_std: float = Field(0.006, gt=0, le=1, description="Spread of random weights.", json_schema_extra=MEANING)
     seed: int = Field(0, ge=0, lt=1 << 63, description="Seed of random weights.", json_schema_extra=MEANING)
 
-    compile: bool = Field(False, description="Compile the step of decoding; needs a C++ compiler. Slower so far on a CPU.")
+    compile: bool = Field(False, description="Compile the step of decoding; needs a C++ compiler. Gains nothing on a CPU.")
     quantize: Literal["int8"] | None = Field(
         None, description="Keep the weights of the blocks in 8 bits; needs torchao.", json_schema_extra=MEANING
     )

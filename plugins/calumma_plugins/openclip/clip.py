@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from calumma.interfaces import Device, Dtype, Embedder, Vectors
 from calumma_plugins.openclip.config import CLIPConfig, read_config
 from calumma_plugins.openclip.options import CLIPOptions
 
+LOADING = Lock()  # pictures are prepared by several threads, any of which may be the first to need the model
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -59,8 +61,9 @@ class CLIP(Embedder):
         return {name: value for name, value in found.items() if name not in ("url", "hf_hub")}
 
     def warm_up(self, device: Device = "cpu", dtype: Dtype = "float32") -> None:
-        if self._model is None:
-            self._model = self._create().eval().requires_grad_(False)
+        with LOADING:
+            if self._model is None:
+                self._model = self._create().eval().requires_grad_(False)
         self._model.to(device)
         self._device = device
 
@@ -69,8 +72,18 @@ class CLIP(Embedder):
         return self._embed(texts, self._tokenize, lambda batch: model.encode_text(batch, normalize=True))
 
     def embed_images(self, images: Sequence[Pixels]) -> Vectors:
+        return self._embed_images(images, lambda some: torch.stack([self.prepare_image(pixels) for pixels in some]))
+
+    def prepare_image(self, pixels: Pixels) -> torch.Tensor:
+        """float32 [3, size, size], resized and normalised by open_clip's own transform."""
+        return self._transform(Image.fromarray(np.ascontiguousarray(pixels), "RGB"))
+
+    def embed_prepared(self, images: Sequence[torch.Tensor]) -> Vectors:
+        return self._embed_images(images, lambda some: torch.stack(list(some)))
+
+    def _embed_images(self, images: Sequence[Any], prepare: Callable[[Sequence[Any]], torch.Tensor]) -> Vectors:
         model = self._warm()
-        return self._embed(images, self._preprocess, lambda batch: model.encode_image(batch, normalize=True))
+        return self._embed(images, prepare, lambda batch: model.encode_image(batch, normalize=True))
 
     @torch.inference_mode()
     def _embed(
@@ -87,9 +100,6 @@ class CLIP(Embedder):
 
     def _tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         return torch.as_tensor(self._tokenizer(list(texts)))
-
-    def _preprocess(self, images: Sequence[Pixels]) -> torch.Tensor:
-        return torch.stack([self._transform(Image.fromarray(np.ascontiguousarray(pixels), "RGB")) for pixels in images])
 
     @cached_property
     def _tokenizer(self) -> Callable[[list[str]], torch.Tensor]:

@@ -74,7 +74,7 @@ def build(
         info = BankInfo(identity, now(), embedder.dimension, EmbedderRecord.of(embedder), Path(change.source).name)
         with journal_of(place, change, pending) as journal:
             skipped = SkippedList(place / FOLDER / "skipped.jsonl")
-            incoming = Incoming(source, skipped, journal, strict=strict)
+            incoming = Incoming(source, skipped, journal, embedder.prepare_image, strict=strict)
             embed(incoming, place, info, embedder, batch, progress, f"Embedding into {out.name}", fresh=True)
             version = commit_new(place, journal, schema(info), skipped.first_said)
             report = _report(incoming, journal, place, version)
@@ -118,7 +118,7 @@ def add(
         with journal_of(path, change, pending) as journal:
             skipped = SkippedList(path / FOLDER / "skipped.jsonl")
             known = KnownIds(open_dataset(path, None))
-            incoming = Incoming(source, skipped, journal, known, replace, strict)
+            incoming = Incoming(source, skipped, journal, embedder.prepare_image, known, replace, strict)
             embed(incoming, path, info, embedder, batch, progress, f"Adding to {path.name}", fresh=False)
             version = commit_rows(path, journal, incoming.replaced)
             report = _report(incoming, journal, path, version)

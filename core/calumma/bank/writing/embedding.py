@@ -25,13 +25,13 @@ def table_of(rows: Sequence[Row], key: int, info: BankInfo, embedder: Embedder) 
     pa = require("pyarrow")
     text_vectors = np.zeros((len(rows), info.dimension), np.float32)
     image_vectors = np.zeros((len(rows), info.dimension), np.float32)
-    asked = [row.text_vector is None and row.image_vector is None for row in rows]
+    asked = [not row.brings_vectors for row in rows]
     _embed(
         text_vectors,
         embedder.embed_texts,
         [row.text if ask and row.text else None for row, ask in zip(rows, asked, strict=True)],
     )
-    _embed(image_vectors, embedder.embed_images, [row.pixels if ask else None for row, ask in zip(rows, asked, strict=True)])
+    _embed(image_vectors, embedder.embed_prepared, [row.prepared for row in rows])
     _take_over(text_vectors, [row.text_vector for row in rows], rows)
     _take_over(image_vectors, [row.image_vector for row in rows], rows)
     sizes = [row.pixels.shape[:2] if row.pixels is not None else (None, None) for row in rows]

@@ -157,7 +157,7 @@ class ShardEmbedder:
             Journal(Path(folder), plan.change, first_key=first) as journal,
         ):
             skipped = SkippedList(Path(folder) / "skipped.jsonl")
-            incoming = Incoming(source, skipped, journal, strict=plan.strict, workers=1)
+            incoming = Incoming(source, skipped, journal, self.embedder.prepare_image, strict=plan.strict, workers=1)
             changes.embed(incoming, place, plan.info, self.embedder, plan.batch, False, "", fresh=True)
             if journal.next_key() > first + SHARD_KEYS:
                 raise BankError(f"A shard holds more than {SHARD_KEYS:,} documents.", "Split the source further.")

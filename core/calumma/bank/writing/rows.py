@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from calumma.bank.sources.source import Item, Skipped
 from calumma.bank.writing.content import content_of, id_of
@@ -34,7 +34,7 @@ class Row:
 
     Attributes:
         name: the item's. content: its digest. image: the file as it is kept; pixels: uint8 [H, W, 3].
-        text_vector, image_vector: where the source brought them.
+        text_vector, image_vector: where the source brought them. prepared: the picture as the embedder takes it, else.
     """
 
     id: str
@@ -46,10 +46,16 @@ class Row:
     content: bytes
     text_vector: Vectors | None = None
     image_vector: Vectors | None = None
+    prepared: Any = None
+
+    @property
+    def brings_vectors(self) -> bool:
+        """Whether nothing of it is embedded."""
+        return self.text_vector is not None or self.image_vector is not None
 
     def without_picture(self) -> Row:
         """What is left to remember once it is embedded."""
-        return replace(self, image=None, pixels=None, text_vector=None, image_vector=None)
+        return replace(self, image=None, pixels=None, prepared=None, text_vector=None, image_vector=None)
 
     def noted(self, key: int) -> Noted:
         """What the journal says of it."""
@@ -61,6 +67,7 @@ class Incoming:
     """The rows of a source that have to be embedded; counts the others.
 
     Attributes:
+        prepare: of the embedder, for one picture; called in the threads that decode.
         known: of the bank; None for a new one. replaces: take the place of a document with the same id (upsert).
         read: items of the source. resumed: embedded by an earlier run. there: in the bank already, just like this.
         replaced: row keys of the bank's documents whose place others take.
@@ -69,6 +76,7 @@ class Incoming:
     source: Iterable[Item | Skipped]
     skipped: SkippedList
     journal: Journal
+    prepare: Callable[[Pixels], Any]
     known: KnownIds | None = None
     replaces: bool = False
     strict: bool = False
@@ -82,7 +90,7 @@ class Incoming:
 
     def __iter__(self) -> Iterator[Row]:
         checked = (one for window in _windows(self.source) for one in self._window(window))
-        for row in _ahead(_decoded, checked, self.workers):
+        for row in _ahead(self._prepared, checked, self.workers):
             if isinstance(row, Skipped):
                 self._skip(row)
             else:
@@ -131,6 +139,12 @@ class Incoming:
             self._giving_way[row.id] = there.key
         self._fresh[row.id] = row.name
         return False
+
+    def _prepared(self, row: Row | Skipped) -> Row | Skipped:
+        decoded = _decoded(row)
+        if isinstance(decoded, Skipped) or decoded.pixels is None or decoded.brings_vectors:
+            return decoded
+        return replace(decoded, prepared=self.prepare(decoded.pixels))
 
     def _with_stashed(self, row: Row) -> Row:
         vectors = self.journal.stashed(row.id, row.content)
@@ -201,7 +215,8 @@ def _ahead(function: Callable[[T], Row | Skipped], items: Iterable[T], workers: 
     held, lock = Counter[str](), Lock()
 
     def held_by(result: Row | Skipped) -> int:
-        return result.pixels.nbytes if isinstance(result, Row) and result.pixels is not None else 0
+        parts = (result.pixels, result.prepared) if isinstance(result, Row) else ()
+        return sum(getattr(part, "nbytes", 0) for part in parts)
 
     def run(item: T) -> Row | Skipped:
         result = function(item)
