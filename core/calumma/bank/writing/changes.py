@@ -7,10 +7,11 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calumma.bank.embedder import check_embedder, embedder_of
 from calumma.bank.indexes import FOLDER as INDEXES
@@ -29,8 +30,12 @@ from calumma.bank.writing.memory import give_back
 from calumma.bank.writing.report import Report, SkippedList
 from calumma.bank.writing.rows import Incoming, Row, batches
 from calumma.errors import BankError
-from calumma.interfaces import Embedder
+from calumma.interfaces import Embedder, Vectors
 
+if TYPE_CHECKING:
+    import pyarrow
+
+    Embedded = tuple[pyarrow.Table, Vectors, Vectors]
 Items = Iterable[Item | Skipped]
 FRAGMENT_ROWS, FRAGMENT_BYTES = 16_384, 2**28
 BATCHES_TO_TRIM = 8
@@ -284,8 +289,7 @@ def embed(
                 incoming.written(rows)
             tables, rows, size = [], [], 0
 
-        for number, group in enumerate(batches(incoming, batch)):
-            table, texts, images = table_of(group, key, info, embedder)
+        for number, (group, (table, texts, images)) in enumerate(_embedded(batches(incoming, batch), key, info, embedder)):
             journal.stash([row.noted(key + i) for i, row in enumerate(group)], texts, images)
             tables.append(table)
             key += len(group)
@@ -299,6 +303,31 @@ def embed(
                 flush()
         flush()
         advance(incoming.read - read)
+
+
+def _embedded(
+    groups: Iterator[list[Row]], key: int, info: BankInfo, embedder: Embedder
+) -> Iterator[tuple[list[Row], Embedded]]:
+    """Groups and their tables, keys from `key` on. One is embedded by a thread while who asks writes the one before.
+
+    Where the groups fail or are interrupted, the one that is being embedded is given first: nothing is embedded for nothing.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="embed") as pool:
+        waiting: tuple[list[Row], Future[Embedded]] | None = None
+        failure: BaseException | None = None
+        while True:
+            try:
+                group = next(groups, None)
+            except BaseException as error:
+                group, failure = None, error
+            following = None if group is None else (group, pool.submit(table_of, group, key, info, embedder))
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            if group is None:
+                break
+            waiting, key = following, key + len(group)
+    if failure is not None:
+        raise failure
 
 
 def _write(path: Path, table: Any, rows: Sequence[Row], key: int, journal: Journal, fresh: bool) -> None:
