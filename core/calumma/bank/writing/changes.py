@@ -313,19 +313,20 @@ def _embedded(
     Where the groups fail or are interrupted, the one that is being embedded is given first: nothing is embedded for nothing.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="embed") as pool:
-        waiting: tuple[list[Row], Future[Embedded]] | None = None
+        running: tuple[list[Row], Future[Embedded]] | None = None
         failure: BaseException | None = None
         while True:
             try:
                 group = next(groups, None)
             except BaseException as error:
                 group, failure = None, error
-            following = None if group is None else (group, pool.submit(table_of, group, key, info, embedder))
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            if group is None:
+            done = None if running is None else (running[0], running[1].result())
+            running = None if group is None else (group, pool.submit(table_of, group, key, info, embedder))
+            key += 0 if group is None else len(group)
+            if done is not None:
+                yield done
+            if running is None:
                 break
-            waiting, key = following, key + len(group)
     if failure is not None:
         raise failure
 
