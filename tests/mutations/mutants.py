@@ -7,11 +7,12 @@ and assertions: `assert`, and the `strict=` of zip.
 from __future__ import annotations
 
 import ast
-import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -51,13 +52,22 @@ class Mutant:
     Attributes:
         name: file, scope, statement, and what became what there; the same as long as that statement is.
         module: the dotted name of the file's module.
-        tree: the changed syntax tree.
+        place, change: the number of the place in the file, and of what it may become there.
     """
 
     name: str
     module: str
     file: Path
-    tree: ast.Module
+    place: int
+    change: int
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The changed syntax tree; made when it is asked for, since most mutants of a sample are never tried."""
+        tree = ast.parse(self.file.read_text(encoding="utf-8"))
+        place = next(islice(_places(tree, "", ""), self.place, None))
+        place.put(next(islice(_changes(place), self.change, None)))
+        return ast.fix_missing_locations(tree)
 
 
 @dataclass(frozen=True)
@@ -90,13 +100,11 @@ def mutants_of(root: Path, file: Path) -> list[Mutant]:
     seen: Counter[str] = Counter()
     mutants = []
     for number, place in enumerate(_places(original, "", "")):
-        for new in _changes(place):
-            tree = copy.deepcopy(original)
-            list(_places(tree, "", ""))[number].put(new)
+        for change, new in enumerate(_changes(place)):
             name = f"{'/'.join(path.parts[1:])} {place.scope}: {_change(place, new)}"
             seen[name] += 1
             name += f" ({seen[name]})" if seen[name] > 1 else ""
-            mutants.append(Mutant(name, module, file, ast.fix_missing_locations(tree)))
+            mutants.append(Mutant(name, module, file, number, change))
     return mutants
 
 

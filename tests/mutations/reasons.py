@@ -29,7 +29,7 @@ REASONS: tuple[tuple[str, str], ...] = (
         "Words that only people read",
     ),
     (
-        r"ComponentSpec\(.*` `['\"].*['\"]` becomes `['\"].*X['\"]`$",
+        r"ComponentSpec\(.*` `['\"][^'\"]* [^'\"]*['\"]` becomes `['\"].*X['\"]`$",
         "A spec's words: what must be true of them, the contract of specs holds",
     ),
 )

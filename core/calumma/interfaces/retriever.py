@@ -22,6 +22,7 @@ RetrieverCapability = Literal["deletes", "filters", "grows", "maps memory", "rem
 RetrieverMetric = Literal["inner product", "bm25", "reciprocal rank"]
 NO_KEYS: IntArray = np.zeros(0, np.int64)
 NO_KEYS.flags.writeable = False
+FLOAT32 = np.dtype(np.float32)
 NO_VECTORS: Vectors = np.zeros(0, np.float32)
 
 
@@ -105,7 +106,7 @@ class Hits:
 def _falls(scores: npt.NDArray[np.float32]) -> bool:
     """Whether every row falls strictly, to what is no hit's score: never to -inf."""
     if len(scores) == 1:  # one by one: numpy's code has left the caches while an engine read its vectors
-        row = scores[0].tolist()
+        row = scores.tolist()[0]
         return row[-1] > -np.inf and all(map(gt, row, row[1:]))
     return bool((scores[:, 1:] < scores[:, :-1]).all() and scores[:, -1].min() > -np.inf)
 
@@ -225,7 +226,11 @@ class Retriever(Component, ABC):
             if query.only is not None or query.where is not None:
                 self.check_filter(query)
         try:
-            rows = np.array([query.vector for query in queries], np.float32)
+            lone = queries[0].vector if len(queries) == 1 else None
+            if isinstance(lone, np.ndarray) and lone.dtype is FLOAT32:
+                rows = lone[None]
+            else:
+                rows = np.array([query.vector for query in queries], np.float32)
         except (TypeError, ValueError):  # not all alike
             rows = NO_VECTORS
         if rows.ndim != 2 or (dimension is not None and rows.shape[1] != dimension):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from calumma.errors import ComponentError, FailedError
 from calumma_plugins.cm3leon.model import Cache, Transformer
-from calumma_plugins.cm3leon.packing import PackedWeights, Product, can_pack, dense
+from calumma_plugins.cm3leon.packing import PackedWeights, Product, can_pack, define_operator, dense
 
 BUCKET = 64  # capacities and extents are multiples of it, so that few shapes occur
 WARM_ROWS = (1, 2)  # compilers treat one row apart from several; after these two no request compiles anything
@@ -37,6 +37,7 @@ class Engine:
         self._product: Product = self._packed or dense
         self._one: Step | None = None
         if compiled:
+            define_operator()
             self._one = torch.compile(self._step, dynamic=True, fullgraph=True)
             self._warm_up()
 

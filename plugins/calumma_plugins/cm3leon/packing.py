@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -27,17 +28,16 @@ class Product(Protocol):
     def __call__(self, module: Matrix, x: Tensor, *, gelu: bool = False, add: Tensor | None = None) -> Tensor: ...
 
 
-_linear = torch.ops.mkldnn._linear_pointwise
 _packed: dict[int, Tensor] = {}
 _numbers = itertools.count()
 
 
 def _product(x: Tensor, number: int, width: int, gelu: bool, add: Tensor | None) -> Tensor:
-    found: Tensor
+    linear, found = torch.ops.mkldnn._linear_pointwise, x
     if add is None:
-        found = _linear.default(x, _packed[number], None, "gelu" if gelu else "none", [], "none")
+        found = linear.default(x, _packed[number], None, "gelu" if gelu else "none", [], "none")
     else:
-        found = _linear.binary(x, add, _packed[number], None, "add")
+        found = linear.binary(x, add, _packed[number], None, "add")
     return found
 
 
@@ -45,10 +45,15 @@ def _shape(x: Tensor, number: int, width: int, gelu: bool, add: Tensor | None) -
     return x.new_empty(*x.shape[:-1], width)
 
 
-_library = torch.library.Library("calumma_cm3leon", "FRAGMENT")  # type: ignore[no-untyped-call]  # torch's own lack of types
-_library.define("product(Tensor x, int number, int width, bool gelu, Tensor? add) -> Tensor")  # type: ignore[no-untyped-call]  # likewise
-_library.impl("product", _product, "CPU")  # type: ignore[no-untyped-call]  # likewise
-torch.library.register_fake("calumma_cm3leon::product", _shape, lib=_library)
+@cache
+def define_operator() -> torch.library.Library:
+    """Makes the product known to torch as an operator, which a compiler does not look into; it lives as long as the library."""
+    library = torch.library.Library("calumma_cm3leon", "FRAGMENT")  # type: ignore[no-untyped-call]  # torch's own lack of types
+    schema = "product(Tensor x, int number, int width, bool gelu, Tensor? add) -> Tensor"
+    library.define(schema)  # type: ignore[no-untyped-call]  # likewise
+    library.impl("product", _product, "CPU")  # type: ignore[no-untyped-call]  # likewise
+    torch.library.register_fake("calumma_cm3leon::product", _shape, lib=library)
+    return library
 
 
 def dense(module: Matrix, x: Tensor, *, gelu: bool = False, add: Tensor | None = None) -> Tensor:

@@ -99,7 +99,8 @@ class Engine:
                 return self._exactly(vectors, wanted, np.flatnonzero(allowed))
             selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
             scores, labels = self._search(vectors, wanted, selector, share=there / len(allowed))
-        if min(labels[:, -1].tolist(), default=0) < 0:  # what is missing comes last
+        last = labels.item(-1) if len(labels) == 1 else labels[:, -1].min(initial=0)
+        if last < 0:  # what is missing comes last
             short = np.flatnonzero((labels < 0).any(axis=1))
             if self.facts.family == "lists":
                 scores[short], labels[short] = self._search(vectors[short], wanted, selector, lists=self._core.nlist)
