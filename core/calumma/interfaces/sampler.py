@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from calumma.documents.document import IntArray, Modality
 from calumma.documents.layout import Constraint
 from calumma.interfaces.component import Component
-from calumma.interfaces.decoder import Decoder
+from calumma.interfaces.decoder import Decoder, DecoderCapability
 from calumma.interfaces.noise import Noise
 from calumma.interfaces.rule import Rule
 
@@ -34,6 +34,11 @@ class Progress:
 
 class Sampler(Component, ABC):
     """Draws ids for R holes at once. Row i depends on its own prompts, constraint and sample index alone."""
+
+    @property
+    def needs(self) -> frozenset[DecoderCapability]:
+        """What a decoder must be able to do for it; a pipeline asks before anything is drawn."""
+        return frozenset()
 
     @abstractmethod
     def rules(self, modality: Modality) -> list[Rule]:

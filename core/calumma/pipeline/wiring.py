@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from calumma.documents import Layout
 from calumma.errors import ComponentError
-from calumma.interfaces import Component, Decoder, Embedder, ImageTokenizer, Retriever, Selection, TextTokenizer
+from calumma.interfaces import Component, Decoder, Embedder, ImageTokenizer, Retriever, Sampler, Selection, TextTokenizer
 
 if TYPE_CHECKING:
     from calumma.bank import Bank
@@ -36,4 +36,12 @@ def check_wiring(slots: Mapping[str, Component], bank: Bank | None) -> Layout:
     assert isinstance(decoder, Decoder)
     assert isinstance(text, TextTokenizer)
     assert isinstance(image, ImageTokenizer)
+    sampler = slots["sampler"]
+    assert isinstance(sampler, Sampler)
+    lacking = sorted(sampler.needs - decoder.capabilities)
+    if lacking:
+        raise ComponentError(
+            f"The sampler {sampler.id} needs a decoder that can {' and '.join(lacking)}, and {decoder.id} cannot.",
+            "Swap in another sampler (--swap sampler=nucleus), or a decoder that can.",
+        )
     return decoder.layout(text, image)

@@ -10,7 +10,7 @@ import torch
 
 from calumma.documents import Constraint, IntArray
 from calumma.errors import ComponentError
-from calumma.interfaces import Decoder, Noise, Options, Progress, Rule
+from calumma.interfaces import Decoder, DecoderCapability, Noise, Options, Progress, Rule
 from calumma_plugins.sampling.drafts import DraftedRow
 from calumma_plugins.sampling.drawing import Mass, invert, probabilities
 from calumma_plugins.sampling.nucleus import NucleusSampler
@@ -34,6 +34,11 @@ class JacobiSampler(NucleusSampler):
     id = "sampling/jacobi"
     Options: ClassVar[type[Options]] = JacobiOptions
     options: JacobiOptions
+
+    @property
+    def needs(self) -> frozenset[DecoderCapability]:
+        """It takes back ids that were drafted."""
+        return frozenset(("rewind",))
 
     def fill(
         self,

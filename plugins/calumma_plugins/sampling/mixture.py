@@ -10,7 +10,7 @@ import torch
 
 from calumma.documents import CONDITIONAL, Constraint, IntArray, Modality
 from calumma.errors import ComponentError
-from calumma.interfaces import Decoder, Device, Dtype, Noise, Options, Progress, Rule, Sampler
+from calumma.interfaces import Decoder, DecoderCapability, Device, Dtype, Noise, Options, Progress, Rule, Sampler
 from calumma_plugins.sampling.nucleus import NucleusSampler
 from calumma_plugins.sampling.options import MixtureOptions
 from calumma_plugins.sampling.rows import needed_streams
@@ -50,6 +50,11 @@ class MixtureSampler(Sampler):
     id = "sampling/mixture"
     Options: ClassVar[type[Options]] = MixtureOptions
     options: MixtureOptions
+
+    @property
+    def needs(self) -> frozenset[DecoderCapability]:
+        """What its parts need."""
+        return frozenset[DecoderCapability]().union(*(part.needs for part in self.parts))
 
     @property
     def parts(self) -> list[Sampler]:
