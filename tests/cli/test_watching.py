@@ -216,3 +216,14 @@ def test_ctrl_c_before_the_first_picture_says_so(
     assert (ran.code, ran.out) == (130, "")
     assert ran.err == "calumma: Interrupted before the first picture was finished; nothing is written.\n"
     assert list(here.iterdir()) == []
+
+
+def test_ctrl_c_in_a_command_that_draws_nothing_says_so(
+    calumma: Calumma, tiny: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("calumma.registry.validate", interrupted)
+    ran = calumma("registry", "validate", tiny)
+    assert (ran.code, ran.out, ran.err) == (130, "", "calumma: Interrupted.\n")

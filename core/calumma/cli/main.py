@@ -68,15 +68,20 @@ def run() -> None:
         _run(words, called, as_json, debug)
 
 
+def _interrupted() -> NoReturn:
+    print("calumma: Interrupted.", file=sys.stderr)
+    sys.exit(130)  # as shells number what SIGINT ended
+
+
 def _run(words: list[str], called: str | None, as_json: bool, debug: bool) -> NoReturn:
     try:
         command = typer.main.get_command(application(called))
         code = command.main(args=words, prog_name="calumma", standalone_mode=False)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _interrupted()
     except Exception as error:
         if type(error).__name__ == "Abort":
-            sys.exit(130)
+            _interrupted()
         if type(error).__name__ == "NoArgsIsHelpError" and not as_json:
             print(str(error), file=sys.stderr)
             sys.exit(2)
