@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from calumma.cli.output import note, print_json, progress_bar
 
@@ -38,7 +37,7 @@ def draw(stream: Stream, folder: Path, as_json: bool, description: str) -> None:
         else:
             _report(kept, saver.result(kept), as_json)
             note(f"calumma: {_went(kept, folder)}")
-        raise typer.Exit(INTERRUPTED) from None
+        sys.exit(INTERRUPTED)  # typer would take its own Exit for an interruption that nobody told of
     except Exception:
         with suppress(Exception):  # the first error is the one to tell
             kept = stream.so_far()

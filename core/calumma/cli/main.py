@@ -92,4 +92,6 @@ def _run(words: list[str], called: str | None, as_json: bool, debug: bool) -> No
             said += "" if said.endswith((".", "?")) else "."
             error = InputError(said, f"`{path} --help` says how it is called.")
         fail(error, as_json, debug)
+    if code == 130:  # what typer makes of KeyboardInterrupt
+        _interrupted()
     sys.exit(code if isinstance(code, int) else 0)
