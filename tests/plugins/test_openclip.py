@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from calumma.errors import AssetError, ComponentError
 from calumma_plugins.openclip.clip import CLIP
+from calumma_plugins.openclip.config import read_config
 from calumma_plugins.openclip.example import TINY as CONFIG
 from calumma_plugins.openclip.options import CLIPOptions
 
@@ -39,6 +40,12 @@ def direct(clip_file: Path) -> tuple[torch.nn.Module, object, object]:
         image_resize_mode="squash",
     )
     return model.eval(), open_clip.get_tokenizer("tests-tiny-clip"), transform
+
+
+def test_a_name_may_be_written_as_openai_wrote_it() -> None:
+    slash, dash = (read_config(CLIPOptions(model=name, pretrained="openai")) for name in ("ViT-B/32", "ViT-B-32"))
+    assert slash.model == dash.model
+    assert slash.dimension == 512
 
 
 def test_vectors_are_open_clips_own(clip_file: Path, direct, pictures: list[np.ndarray]) -> None:

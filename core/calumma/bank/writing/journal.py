@@ -110,6 +110,8 @@ class Journal:
         self._rows.executescript(_SETTINGS + _TABLES)
         (last,) = self._rows.execute("SELECT max(run) FROM ids").fetchone()
         self.run = int(last or 0) + 1
+        stashed = self._rows.execute("SELECT 1 FROM vectors LIMIT 1").fetchone()
+        self._has_stashed, self._has_there = stashed is not None, False  # most runs have neither: no need to look
 
     def __enter__(self) -> Journal:
         return self
@@ -124,13 +126,15 @@ class Journal:
         row = self._rows.execute("SELECT name, content, key, run FROM ids WHERE id = ?", (id,)).fetchone()
         if row is not None and row[3] == self.run:
             return Noted(id, *row[:3]), True
-        there = self._rows.execute("SELECT name FROM there WHERE id = ?", (id,)).fetchone()
-        if there is not None:
-            return Noted(id, there[0], b"", -1), True
+        if self._has_there:
+            there = self._rows.execute("SELECT name FROM there WHERE id = ?", (id,)).fetchone()
+            if there is not None:
+                return Noted(id, there[0], b"", -1), True
         return None if row is None else (Noted(id, *row[:3]), False)
 
     def note_there(self, id: str, name: str) -> None:
         """This run has met a document that the bank has already."""
+        self._has_there = True
         self._rows.execute("INSERT OR IGNORE INTO there VALUES (?, ?)", (id, name))
 
     def meet(self, id: str) -> None:
@@ -150,6 +154,8 @@ class Journal:
 
     def stashed(self, id: str, content: bytes) -> tuple[Vectors | None, Vectors | None] | None:
         """The vectors by text and by image of what an earlier run embedded and did not write; None where it did not."""
+        if not self._has_stashed:
+            return None
         asked = "SELECT text, image FROM vectors WHERE id = ? AND content = ?"
         row = self._rows.execute(asked, (id, content)).fetchone()
         if row is None:
