@@ -33,7 +33,8 @@ _numbers = itertools.count()
 
 
 def _product(x: Tensor, number: int, width: int, gelu: bool, add: Tensor | None) -> Tensor:
-    linear, found = torch.ops.mkldnn._linear_pointwise, x
+    found: Tensor
+    linear = torch.ops.mkldnn._linear_pointwise
     if add is None:
         found = linear.default(x, _packed[number], None, "gelu" if gelu else "none", [], "none")
     else:
