@@ -308,7 +308,7 @@ def embed(
 def _embedded(
     groups: Iterator[list[Row]], key: int, info: BankInfo, embedder: Embedder
 ) -> Iterator[tuple[list[Row], Embedded]]:
-    """Groups and their tables, keys from `key` on. One is embedded by a thread while who asks writes the one before.
+    """Groups and their tables, keys from `key` on. One is embedded by a thread while the next is read.
 
     Where the groups fail or are interrupted, the one that is being embedded is given first: nothing is embedded for nothing.
     """
@@ -320,13 +320,11 @@ def _embedded(
                 group = next(groups, None)
             except BaseException as error:
                 group, failure = None, error
-            done = None if running is None else (running[0], running[1].result())
-            running = None if group is None else (group, pool.submit(table_of, group, key, info, embedder))
-            key += 0 if group is None else len(group)
-            if done is not None:
-                yield done
-            if running is None:
+            if running is not None:  # noted before the next begins: a process that is killed loses one batch, not two
+                yield running[0], running[1].result()
+            if group is None:
                 break
+            running, key = (group, pool.submit(table_of, group, key, info, embedder)), key + len(group)
     if failure is not None:
         raise failure
 
