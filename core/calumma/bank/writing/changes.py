@@ -289,8 +289,7 @@ def embed(
                 incoming.written(rows)
             tables, rows, size = [], [], 0
 
-        for number, (group, (table, texts, images)) in enumerate(_embedded(batches(incoming, batch), key, info, embedder)):
-            journal.stash([row.noted(key + i) for i, row in enumerate(group)], texts, images)
+        for number, (group, table) in enumerate(_embedded(batches(incoming, batch), journal, info, embedder)):
             tables.append(table)
             key += len(group)
             size += table.nbytes
@@ -306,12 +305,14 @@ def embed(
 
 
 def _embedded(
-    groups: Iterator[list[Row]], key: int, info: BankInfo, embedder: Embedder
-) -> Iterator[tuple[list[Row], Embedded]]:
-    """Groups and their tables, keys from `key` on. One is embedded by a thread while the next is read.
+    groups: Iterator[list[Row]], journal: Journal, info: BankInfo, embedder: Embedder
+) -> Iterator[tuple[list[Row], pyarrow.Table]]:
+    """Groups and their tables. One is embedded by a thread while the one before is written and the next is read.
 
-    Where the groups fail or are interrupted, the one that is being embedded is given first: nothing is embedded for nothing.
+    Each is in the journal before the next begins: a process that is killed loses one batch. Where the groups fail or are
+    interrupted, the one that is being embedded is given first: nothing is embedded for nothing.
     """
+    key = journal.next_key()
     with ThreadPoolExecutor(1, thread_name_prefix="embed") as pool:
         running: tuple[list[Row], Future[Embedded]] | None = None
         failure: BaseException | None = None
@@ -320,11 +321,16 @@ def _embedded(
                 group = next(groups, None)
             except BaseException as error:
                 group, failure = None, error
-            if running is not None:  # noted before the next begins: a process that is killed loses one batch, not two
-                yield running[0], running[1].result()
-            if group is None:
+            done = None
+            if running is not None:
+                table, texts, images = running[1].result()
+                journal.stash([row.noted(key + i) for i, row in enumerate(running[0])], texts, images)
+                done, key = (running[0], table), key + len(running[0])
+            running = None if group is None else (group, pool.submit(table_of, group, key, info, embedder))
+            if done is not None:
+                yield done
+            if running is None:
                 break
-            running, key = (group, pool.submit(table_of, group, key, info, embedder)), key + len(group)
     if failure is not None:
         raise failure
 
