@@ -105,7 +105,7 @@ class EndsTheEmptyText(ByteTokenizer):
 
 class GivesBytes(ByteTokenizer):
     def encode(self, text: str) -> list[int]:
-        return super().encode(text) and text.encode()  # type: ignore[return-value]  # the fault: bytes
+        return super().encode(text) and text.encode()  # the fault: bytes
 
 
 class KeepsSurrogates(ByteTokenizer):
@@ -147,7 +147,7 @@ class EscapesBrokenBytes(ByteTokenizer):
 
 class TakesListsOnly(ByteTokenizer):
     def decode(self, ids: Sequence[int]) -> str:
-        return super().decode([*ids][: len(ids.copy())])  # type: ignore[attr-defined]  # the fault: it wants a list
+        return super().decode([*ids][: len(ids.copy())])  # the fault: it wants a list
 
 
 class EmptiesTheList(ByteTokenizer):
@@ -216,12 +216,12 @@ class SharesItsCache(ByteTokenizer):
 
 
 class TakesAnyOption(ByteTokenizer):
-    class Options(Options):  # type: ignore[misc]  # of the same name, as a component has it
+    class Options(Options):  # of the same name, as a component has it
         model_config = ConfigDict(extra="allow")
 
 
 class BoundsNothing(ByteTokenizer):
-    class Options(Options):  # type: ignore[misc]  # of the same name, as a component has it
+    class Options(Options):  # of the same name, as a component has it
         limit: int = Field(1, description="A number without bounds.")
 
 

@@ -185,7 +185,7 @@ def test_a_fixed_slot_cannot_be_had_twice(pipeline: calumma.Pipeline, slot: str)
 
 def test_only_components_go_into_slots(pipeline: calumma.Pipeline) -> None:
     with pytest.raises(ComponentError, match=r"The slot 'mark' holds 'lsb', which is no component"):
-        with_extra(pipeline, mark="lsb")  # type: ignore[arg-type]  # no component at all
+        with_extra(pipeline, mark="lsb")  # no component at all
 
 
 @pytest.mark.parametrize(

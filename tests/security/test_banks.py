@@ -111,7 +111,7 @@ FORGED: dict[str, Change] = {
     "codes of a negative grid": codes(b"-1x-2", [1, 2]),
     "codes of a grid beyond memory": codes(b"1000000000x1000000000", [1, 2]),
     "codes that do not fill their grid": codes(b"4x4", [1, 2]),
-    "codes that are words": codes(b"1x1", ["x"], pa.list_(pa.string())),  # type: ignore[list-item]  # the fault: words
+    "codes that are words": codes(b"1x1", ["x"], pa.list_(pa.string())),  # the fault: words
 }
 
 

@@ -58,7 +58,7 @@ class TrainingRules(LayoutRules):
         logits = decoder.train_forward(packed)
         assert logits.requires_grad, "its logits have no gradient."
         loss = torch.nn.functional.cross_entropy(logits[0, :-1], packed.ids[0, 1:])
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        torch.autograd.backward(loss)
         gradients = {name: tensor.grad for name, tensor in tensors_of(decoder) if tensor.is_leaf and tensor.grad is not None}
         for name, gradient in gradients.items():
             assert bool(torch.isfinite(gradient).all()), f"the gradient of {name} is not finite."

@@ -39,7 +39,7 @@ def check_checkpoint(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
         whole = sum(member.file_size for member in members) <= path.stat().st_size
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:  # all that zipfile raises for damage
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:  # for damage zipfile raises any of these
         raise AssetError(f"{path} is not a readable PyTorch checkpoint.", "Check the path, or fetch the file again.") from error
     if not whole or any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise AssetError(

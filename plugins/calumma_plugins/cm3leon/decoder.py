@@ -76,6 +76,7 @@ class CM3LeonDecoder(Decoder):
         self._model: Transformer | None = None
         self._engine: Engine | None = None
         self._runs_as: tuple[Device, Dtype] | None = None
+        self.context = self.config.context
         self._shared = False  # somebody holds the model, and may change its weights
 
     @property
@@ -87,11 +88,6 @@ class CM3LeonDecoder(Decoder):
     def _header(self) -> tuple[ModelConfig, dict[str, str]]:
         weights = self.options.weights
         return read_config(weights.local) if weights else (self.options.config(), {})
-
-    @property
-    def context(self) -> int:  # type: ignore[override]  # read from the header of the weights, so never assigned
-        """The most ids in one row."""
-        return self.config.context
 
     @property
     def model(self) -> Transformer:

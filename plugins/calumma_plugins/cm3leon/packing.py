@@ -47,14 +47,11 @@ def _shape(x: Tensor, number: int, width: int, gelu: bool, add: Tensor | None) -
 
 
 @cache
-def define_operator() -> torch.library.Library:
-    """Makes the product known to torch as an operator, which a compiler does not look into; it lives as long as the library."""
-    library = torch.library.Library("calumma_cm3leon", "FRAGMENT")  # type: ignore[no-untyped-call]  # torch's own lack of types
-    schema = "product(Tensor x, int number, int width, bool gelu, Tensor? add) -> Tensor"
-    library.define(schema)  # type: ignore[no-untyped-call]  # likewise
-    library.impl("product", _product, "CPU")  # type: ignore[no-untyped-call]  # likewise
-    torch.library.register_fake("calumma_cm3leon::product", _shape, lib=library)
-    return library
+def define_operator() -> None:
+    """Makes the product known to torch as an operator, which a compiler does not look into."""
+    schema = "(Tensor x, int number, int width, bool gelu, Tensor? add) -> Tensor"
+    operator = torch.library.custom_op("calumma_cm3leon::product", _product, mutates_args=(), schema=schema)
+    operator.register_fake(_shape)
 
 
 def dense(module: Matrix, x: Tensor, *, gelu: bool = False, add: Tensor | None = None) -> Tensor:

@@ -62,13 +62,9 @@ class ChameleonDecoder(Decoder):
     def __init__(self, options: ChameleonOptions) -> None:
         super().__init__(options)
         self.folder = Folder(options.model.local)
+        self.context = self.folder.config.max_position_embeddings
         self._model: Transformer | None = None
         self._dtype: Dtype = "float32"
-
-    @property
-    def context(self) -> int:  # type: ignore[override]  # read from the folder's config, so never assigned
-        """The most ids in one row."""
-        return self.folder.config.max_position_embeddings
 
     @property
     def model(self) -> Transformer:
